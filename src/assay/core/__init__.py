@@ -1,0 +1,1 @@
+"""The nouns of Assay: component, workflow, study, claim, store, run, report."""

@@ -1,0 +1,96 @@
+"""Records: long tables of measured values, one row per value.
+
+A row holds a measure, its value and unit, and whatever keys the component declares (``item``,
+``case``, ``checkpoint`` ...). Decisions, seed and the member of an ``each`` are joined on by the
+run, so a component says only what it knows itself.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from assay.errors import WorkflowError
+
+Key = str | int | float | bool
+RESERVED = ("measure", "value", "unit", "step", "seed", "trial")
+
+
+class Records:
+    """A long table of measured values.
+
+    Example:
+        >>> records = Records()
+        >>> records.add("loss", 0.25, "EUR", asset="A1")
+        >>> len(records), next(iter(records))["asset"]
+        (1, 'A1')
+    """
+
+    def __init__(self, rows: Iterable[dict[str, Any]] = ()) -> None:
+        self.rows = list(rows)
+
+    def add(self, measure: str, value: float, unit: str = "1", **keys: Key) -> None:
+        """Append one value.
+
+        Args:
+            measure: What was measured, in the field's term.
+            value: The number; NaN where it is undefined.
+            unit: Its unit, ``"1"`` where it has none.
+            **keys: What it belongs to; ``step``, ``seed`` and ``trial`` are joined on by the run.
+
+        Raises:
+            WorkflowError: If a key has a reserved name or is not a scalar.
+        """
+        for name, key in keys.items():
+            if name in RESERVED:
+                raise WorkflowError(f"a record cannot have a key named {name!r}", where=measure)
+            if not isinstance(key, str | int | float | bool):
+                raise WorkflowError(
+                    f"key {name!r} is a {type(key).__name__}", where=measure, accepted="a scalar"
+                )
+        self.rows.append({"measure": measure, "value": float(value), "unit": unit, **keys})
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Records) and self.rows == other.rows
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def frame(self) -> Any:
+        """The rows as a pandas DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows, columns=None if self.rows else ["measure", "value", "unit"])
+
+    def to_parquet(self, path: Path) -> None:
+        """Write the rows; equal rows give equal bytes."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        columns = {name: _column([row.get(name) for row in self.rows]) for name in names}
+        pq.write_table(pa.table(columns), path, compression="zstd")
+
+    @classmethod
+    def from_parquet(cls, path: Path) -> "Records":
+        """Read what [`to_parquet`][] wrote."""
+        import pyarrow.parquet as pq
+
+        rows = pq.read_table(path).to_pylist()
+        return cls({k: v for k, v in row.items() if v is not None} for row in rows)
+
+
+def _column(values: list[Any]) -> Any:
+    """One column; keys of mixed type become text."""
+    import pyarrow as pa
+
+    kinds = {type(v) for v in values if v is not None}
+    if kinds == {int, float}:
+        values = [None if v is None else float(v) for v in values]
+    elif len(kinds) > 1:
+        values = [None if v is None else str(v) for v in values]
+    return pa.array(values)

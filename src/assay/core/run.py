@@ -1,0 +1,337 @@
+"""A run: one execution of a study; its folder holds the log, the records and the report."""
+
+import json
+import os
+import platform
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.core.claims import judge
+from assay.core.component import Component, find
+from assay.core.events import EventLog, Listener
+from assay.core.execution import Driver
+from assay.core.identity import library_versions
+from assay.core.index import Index
+from assay.core.places import Cluster, Inline, Place
+from assay.core.plan import Plan, measures
+from assay.core.records import Records
+from assay.core.store import Store, write_text
+from assay.core.task import available_cores
+from assay.core.worker import Value
+from assay.core.workflow import Ref
+from assay.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from assay.core.study import Study
+
+LIBRARIES = ("assay", "numpy", "scipy", "pandas", "dask", "distributed", "numba", "torch")
+
+
+def default_store() -> Path:
+    """``$ASSAY_STORE``, or ``assay-store`` in the current folder."""
+    return Path(os.environ.get("ASSAY_STORE", "assay-store"))
+
+
+class Run:
+    """One execution of a study.
+
+    Args:
+        store: The store it lies in.
+        name: Its name, that of its folder.
+
+    Raises:
+        UsageError: If the store has no such run.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.store, self.name = store, name
+        self.folder = store.root / "runs" / name
+        if not (self.folder / "run.json").is_file():
+            known = [p.parent.name for p in (store.root / "runs").glob("*/run.json")]
+            raise UsageError(
+                f"no run {name!r} in {store.root}", next=did_you_mean(name, known) or "Run one."
+            )
+        self._components: dict[str, Component] = {}
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What ``--json`` prints and more: study, preset, trials, claims, checks, errors."""
+        return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+
+    @property
+    def ok(self) -> bool:
+        """Whether every trial succeeded."""
+        return self.summary["status"] == "done"
+
+    @property
+    def verdicts(self) -> Any:
+        """Claims and checks with their verdicts, as a DataFrame."""
+        import pandas as pd
+
+        claims = [{"claim": c["id"], **{k: c[k] for k in c if k != "id"}} for c in self.claims]
+        checks = [
+            {"claim": c["id"], "sentence": c["sentence"], "verdict": _passed(c), "text": c["text"]}
+            for c in self.checks
+        ]
+        return pd.DataFrame(claims + checks)
+
+    @property
+    def claims(self) -> list[dict[str, Any]]:
+        """Verdicts of the claims."""
+        return self.summary["claims"]
+
+    @property
+    def checks(self) -> list[dict[str, Any]]:
+        """Results of the checks."""
+        return self.summary["checks"]
+
+    @cached_property
+    def records(self) -> Any:
+        """All measured values as a long DataFrame, decisions and seed joined on."""
+        import pandas as pd
+
+        return pd.read_parquet(self.folder / "records.parquet")
+
+    @property
+    def report(self) -> Path:
+        """The report's page."""
+        return self.folder / "report" / "index.html"
+
+    @property
+    def trials(self) -> list[dict[str, Any]]:
+        """Trials with their choices, seed and steps."""
+        return json.loads((self.folder / "trials.json").read_text(encoding="utf-8"))
+
+    def load(self, step: str, *, trial: int = 0, **member: Any) -> Any:
+        """Read a stored value.
+
+        Args:
+            step: A step, or one of its ports as ``step.port``.
+            trial: Number of the trial.
+            **member: Values that single out one member of an `each` step.
+
+        Returns:
+            The value; a list with one value per member where several members match.
+
+        Raises:
+            UsageError: If there is no such step, trial or member, or it did not succeed.
+        """
+        ref = Ref.parse(step)
+        trials = self.trials
+        if not 0 <= trial < len(trials):
+            raise UsageError(f"no trial {trial}", where=self.name, accepted=f"0..{len(trials) - 1}")
+        steps = trials[trial]["steps"]
+        if ref.step not in steps:
+            raise UsageError(
+                f"no step {ref.step!r}", where=self.name, next=did_you_mean(ref.step, steps)
+            )
+        found = [m for m in steps[ref.step] if member.items() <= m["member"].items()]
+        if not found:
+            raise UsageError(f"no member {member} of {ref.step!r}", where=self.name)
+        values = [self._read(ref, m["key"]) for m in found]
+        return values[0] if len(values) == 1 else values
+
+    def _read(self, ref: Ref, key: str) -> Any:
+        manifest = self.store.step(key) if key else None
+        if manifest is None:
+            raise UsageError(f"{ref.step!r} did not succeed in this trial", where=self.name)
+        made = self._components.get(manifest.component) or find(manifest.component)
+        ports = manifest.outputs
+        if ref.port and ref.port not in ports:
+            raise UsageError(
+                f"{ref.step!r} has no output {ref.port!r}", next=did_you_mean(ref.port, ports)
+            )
+        chosen = {ref.port: ports[ref.port]} if ref.port else ports
+        return Value(made, ref.port, chosen).load(self.store)
+
+    def _repr_html_(self) -> str:
+        from assay.core.report import verdict_table
+
+        return verdict_table(self)
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{c['id']} {c['verdict']}" for c in self.claims)
+        return f"<Run {self.name}: {self.summary['status']}; {said}>"
+
+
+def _passed(check: Mapping[str, Any]) -> str:
+    return {True: "passes", False: "fails", None: "not tested"}[check["passed"]]
+
+
+def start(
+    study: "Study",
+    plan: Plan,
+    *,
+    preset: str,
+    overrides: Mapping[str, Any],
+    store: Path | str | None = None,
+    workers: int | None = None,
+    on: str | None = None,
+    progress: bool = True,
+    report: bool = True,
+    listeners: tuple[Listener, ...] = (),
+) -> Run:
+    """Execute a plan, judge the claims, write the run's folder and its report."""
+    home = Store(store or default_store())
+    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{study.name}-{uuid.uuid4().hex[:6]}"
+    folder = home.root / "runs" / name
+    folder.mkdir()
+    began, clock = time.time(), time.perf_counter()
+    head = {
+        "run": name,
+        "study": study.name,
+        "title": study.title,
+        "preset": preset,
+        "overrides": {k: str(v) if isinstance(v, Path) else v for k, v in overrides.items()},
+        "started": began,
+        "trials": len(plan.trials),
+        "host": platform.node(),
+        "platform": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "libraries": {k: v for k, v in library_versions(LIBRARIES).items() if v != "absent"},
+        "figures": study.figures,
+    }
+    write_text(folder / "run.json", _json({**head, "status": "running", "claims": []}))
+    shown = _progress() if progress else None
+    log = EventLog(folder / "events.jsonl", [*listeners, *([shown] if shown else [])])
+    driver = Driver(plan, home, log)
+    try:
+        log({"kind": "run_started", "study": study.name, "trials": len(plan.trials)})
+        driver.run(lambda: _place(home, log, workers, on))
+        write_text(folder / "trials.json", _json(_trials(plan, driver)))
+        frame = collect(plan, driver, home)
+        frame.to_parquet(folder / "records.parquet")
+        frame.to_csv(folder / "records.csv", index=False)
+        verdicts, results = judge(study.claims, study.checks, frame)
+        summary = {
+            **head,
+            **_account(plan, driver),
+            "records": len(frame),
+            "claims": [v.to_dict() for v in verdicts],
+            "checks": [r.to_dict() for r in results],
+            "report": str(folder / "report" / "index.html") if report else "",
+            "seconds": round(time.perf_counter() - clock, 3),
+        }
+        write_text(folder / "run.json", _json(summary))
+        index = Index(home)
+        index.add_steps(m for s in _ran(driver) if (m := home.step(s)) is not None)
+        index.add_run(summary)
+        run = Run(home, name)
+        run._components = {n.component.reference: n.component for n in plan.nodes.values()}
+        if report:
+            from assay.core.report import write_report
+
+            log({"kind": "reporting"})
+            write_report(run, study)
+        log({"kind": "run_finished", "status": summary["status"], "seconds": summary["seconds"]})
+    finally:
+        log.close()
+        if shown:
+            shown.close()
+    return run
+
+
+def _place(store: Store, log: EventLog, workers: int | None, on: str | None) -> Place:
+    if on:
+        return Cluster(store.root, log, address=on)
+    count = available_cores() if workers is None else workers
+    return Cluster(store.root, log, workers=count) if count else Inline(log)
+
+
+def _progress() -> Any:
+    from assay.core.progress import Progress
+
+    return Progress()
+
+
+def _ran(driver: Driver) -> list[str]:
+    return [s.key for s in driver.states.values() if s.status in ("done", "shared")]
+
+
+def _trials(plan: Plan, driver: Driver) -> list[dict[str, Any]]:
+    """For every trial its choices, seed, and each step's members with their keys."""
+    return [
+        {
+            "trial": trial.number,
+            "choices": dict(trial.choices),
+            "seed": trial.seed,
+            "steps": {
+                step: [_member(plan, driver, node) for node in nodes.values()]
+                for step, nodes in trial.nodes.items()
+            },
+        }
+        for trial in plan.trials
+    ]
+
+
+def _member(plan: Plan, driver: Driver, node: str) -> dict[str, Any]:
+    state = driver.states[node]
+    return {
+        "member": {k: _scalar(v) for k, v in plan.nodes[node].member.items()},
+        "key": state.key if state.ok else "",
+        "status": state.status,
+        "seconds": round(state.seconds, 4),
+        **({"error": state.error} if state.error else {}),
+    }
+
+
+def _account(plan: Plan, driver: Driver) -> dict[str, Any]:
+    """How many trials and steps came to what, and the first words of every failure."""
+    lost = [
+        trial.number
+        for trial in plan.trials
+        if any(
+            node in plan.targets and not driver.states[node].ok
+            for nodes in trial.nodes.values()
+            for node in nodes.values()
+        )
+    ]
+    errors = [
+        {"step": plan.nodes[name].label, "error": state.error, "trace": state.trace}
+        for name, state in driver.states.items()
+        if state.status == "failed"
+    ]
+    counts: dict[str, int] = {}
+    for state in driver.states.values():
+        counts[state.status] = counts.get(state.status, 0) + 1
+    status = "failed" if lost else "done"
+    return {"status": status, "failed": len(lost), "steps": counts, "errors": errors}
+
+
+def collect(plan: Plan, driver: Driver, store: Store) -> Any:
+    """Join the records of all trials with their decisions, seed, step and member."""
+    import pandas as pd
+
+    frames: list[Any] = []
+    read: dict[str, Any] = {}
+    for trial in plan.trials:
+        for step, nodes in trial.nodes.items():
+            for node in nodes.values():
+                state, made = driver.states[node], plan.nodes[node].component
+                for port in measures(made) if state.ok else ():
+                    artifact = state.artifacts[port]
+                    if artifact.digest not in read:
+                        read[artifact.digest] = store.get(artifact, Records).frame()
+                    frame = read[artifact.digest].copy()
+                    member = {k: _scalar(v) for k, v in plan.nodes[node].member.items()}
+                    for key, value in member.items():
+                        if key not in frame:
+                            frame[key] = value
+                    keys = {**trial.choices, "seed": trial.seed, "trial": trial.number}
+                    frame["step"] = step
+                    frames.append(frame.assign(**keys))
+    if not frames:
+        return pd.DataFrame(columns=["measure", "value", "unit", "step", "seed", "trial"])
+    return pd.concat(frames, ignore_index=True)
+
+
+def _scalar(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, default=str)

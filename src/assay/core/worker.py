@@ -1,0 +1,211 @@
+"""One step in one process: load its inputs, call the component, store what it returns.
+
+A request and its outcome hold digests and parameters, never arrays; the same function serves all
+three places of execution.
+"""
+
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from assay.core.component import Component, is_namedtuple
+from assay.core.identity import digest
+from assay.core.leases import lease
+from assay.core.store import Artifact, StepManifest, Store
+from assay.core.task import Emit, Task, _current
+from assay.errors import AssayError, DamagedArtifact, StepError
+
+
+@dataclass(frozen=True)
+class Value:
+    """A stored output: all ports of its producer, or one."""
+
+    producer: Component
+    port: str
+    artifacts: Mapping[str, Artifact]
+
+    @property
+    def content(self) -> Any:
+        """Its digest, or those of its ports."""
+        if set(self.artifacts) == {self.port}:
+            return self.artifacts[self.port].digest
+        return {port: made.digest for port, made in sorted(self.artifacts.items())}
+
+    def load(self, store: Store) -> Any:
+        """Read it back into the type its producer declares."""
+        kinds = self.producer.outputs
+        read = {port: store.get(made, kinds[port]) for port, made in self.artifacts.items()}
+        if is_namedtuple(self.producer.returns) and not self.port:
+            return self.producer.returns(**read)
+        return read[self.port]
+
+
+Feed = Value | tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything a process needs to compute one step."""
+
+    key: str
+    label: str
+    component: Component
+    params: Mapping[str, Any]
+    form: Mapping[str, Any]
+    inputs: Mapping[str, Feed]
+    store: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a request.
+
+    Attributes:
+        status: ``done``; ``shared`` if another process had finished it meanwhile; ``damaged`` if
+            an input was not what its digest says; ``failed``.
+        artifacts: Stored outputs by port.
+        seconds: Time the component took.
+        error: One line, if it failed.
+        trace: The traceback, if the failure was not a user error.
+        damaged: Digest of the damaged input.
+    """
+
+    status: Literal["done", "shared", "damaged", "failed"]
+    artifacts: Mapping[str, Artifact] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str = ""
+    trace: str = ""
+    damaged: str = ""
+
+
+def step_key(component: Component, form: Mapping[str, Any], inputs: Mapping[str, Feed]) -> str:
+    """Key of a step: identity, parameters and the content of its inputs."""
+    return digest([component.identity, form, contents(inputs)])
+
+
+def contents(inputs: Mapping[str, Feed]) -> dict[str, Any]:
+    """Digests by input."""
+    return {
+        name: [v.content for v in feed] if isinstance(feed, tuple) else feed.content
+        for name, feed in sorted(inputs.items())
+    }
+
+
+@lru_cache(maxsize=4)
+def open_store(root: str) -> Store:
+    """One store object per folder and process."""
+    return Store(root)
+
+
+def execute(request: Request, emit: Emit | None = None) -> Outcome:
+    """Compute one step, unless another process does or has done it. Never raises."""
+    try:
+        store = open_store(request.store)
+
+        def done() -> bool:
+            manifest = store.step(request.key)
+            return manifest is not None and all(map(store.has, manifest.outputs.values()))
+
+        with lease(store.root / "leases", request.key, done) as needed:
+            if not needed:
+                manifest = store.step(request.key)
+                return Outcome("shared", manifest.outputs if manifest else {})
+            return _compute(store, request, emit or _worker_emit(request))
+    except DamagedArtifact as error:
+        name = Path(error.where).name
+        return Outcome("damaged", error=str(error), damaged=name.partition(".")[0])
+    except AssayError as error:
+        return Outcome("failed", error=str(error.at(request.label)))
+    except Exception as error:
+        message = f"{request.label}: {type(error).__name__}: {error}".rstrip(": ")
+        return Outcome("failed", error=message, trace=traceback.format_exc())
+
+
+def _compute(store: Store, request: Request, emit: Emit) -> Outcome:
+    component, threads = request.component, request.component.resources.cores
+    inputs = {
+        name: [v.load(store) for v in feed] if isinstance(feed, tuple) else feed.load(store)
+        for name, feed in request.inputs.items()
+    }
+    limit_threads(threads)
+    context = Task(request.label, request.key, threads, store.scratch(request.key), emit)
+    context.event("step_started")
+    token = _current.set(context)
+    began = time.perf_counter()
+    try:
+        result = component.function(**inputs, **request.params)
+    finally:
+        _current.reset(token)
+    seconds = time.perf_counter() - began
+    manifest = StepManifest(
+        key=request.key,
+        component=component.reference,
+        identity=component.identity,
+        params=dict(request.form),
+        inputs=contents(request.inputs),
+        outputs={port: store.put(value) for port, value in _ports(component, result).items()},
+        keep=component.keep,
+        seconds=seconds,
+        threads=threads,
+        host=platform.node(),
+        finished=time.time(),
+    )
+    store.commit(manifest)
+    if context.used_scratch:
+        store.drop_scratch(request.key)
+    return Outcome("done", manifest.outputs, seconds)
+
+
+def _ports(component: Component, result: Any) -> dict[str, Any]:
+    if not is_namedtuple(component.returns):
+        return {"": result}
+    if not isinstance(result, component.returns):
+        raise StepError(
+            f"{component.name} returned a {type(result).__name__}",
+            accepted=component.returns.__name__,
+        )
+    return result._asdict()
+
+
+def _worker_emit(request: Request) -> Emit:
+    """Send events to the driver through the scheduler."""
+    try:
+        from distributed import get_worker
+
+        worker = get_worker()
+    except (ImportError, ValueError):
+        return lambda event: None
+    topic = f"assay-{Path(request.store).name}"
+    return lambda event: worker.log_event(topic, event)
+
+
+_limits: dict[str, Any] = {}
+
+
+def limit_threads(count: int) -> None:
+    """Fix the threads of numerical libraries in this process.
+
+    Looking libraries up costs milliseconds, so it is done again only when the number changes or
+    another numerical library has been imported.
+    """
+    names = ("numpy", "scipy", "torch", "numba", "sklearn")
+    state = (count, os.getpid(), tuple(n for n in names if n in sys.modules))
+    if _limits.get("state") == state:
+        return
+    from threadpoolctl import threadpool_limits
+
+    _limits["state"], _limits["keep"] = state, threadpool_limits(count)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
+    if "numba" in sys.modules:
+        numba = sys.modules["numba"]
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+
+

@@ -1,0 +1,1 @@
+"""What two or more systems share; empty until the second one needs a piece of the first."""
