@@ -69,9 +69,7 @@ class AssayError(Exception):
         return type(self)(self.what, where=place, accepted=self.accepted, next=self.next)
 
 
-def _rebuild(
-    kind: type[AssayError], what: str, where: str, accepted: str, next: str
-) -> AssayError:
+def _rebuild(kind: type[AssayError], what: str, where: str, accepted: str, next: str) -> AssayError:
     return kind(what, where=where, accepted=accepted, next=next)
 
 

@@ -113,7 +113,8 @@ class Plan:
         """Lay out one trial and share what other trials have."""
         if flow.inputs:
             raise WorkflowError(
-                f"input {next(iter(flow.inputs))!r} is open", where=flow.name,
+                f"input {next(iter(flow.inputs))!r} is open",
+                where=flow.name,
                 next="Feed it by using the workflow as a step of another.",
             )
         trial = Trial(len(self.trials), dict(choices), seed)

@@ -1,13 +1,13 @@
 """A study: a workflow, the decisions varied, the seeds, and the claims tested.
 
-    study = Study(
-        flow,
-        decisions={"manning": sweep("flood.manning", [0.02, 0.035, 0.05])},
-        seeds=3,
-        claims=[...],
-    )
-    run = study.run("tiny")
-    run.verdicts
+study = Study(
+flow,
+decisions={"manning": sweep("flood.manning", [0.02, 0.035, 0.05])},
+seeds=3,
+claims=[...],
+)
+run = study.run("tiny")
+run.verdicts
 """
 
 from collections.abc import Mapping, Sequence

@@ -157,7 +157,6 @@ class Workflow:
         return self._add(name, describe(use), values, over=lists, each=True, min_ok=min_ok)
 
     def _add(self, name: str, made: Component, values: Mapping[str, Any], **rest: Any) -> Ref:
-        self._new_name(name)
         inputs: dict[str, Ref | tuple[Ref, ...]] = {}
         params: dict[str, Any] = {}
         for key, value in values.items():
@@ -166,10 +165,15 @@ class Workflow:
                 params[key] = value
             else:
                 inputs[key] = refs
-        step = Step(name, made, inputs, params, **rest)
+        return self.add(Step(name, made, inputs, params, **rest))
+
+    def add(self, step: Step) -> Ref:
+        """Add a step that is already spelt out; what `step`, `each` and files come down to."""
+        if step.name in self.steps or "/" not in step.name:  # copied-in steps carry a slash
+            self._new_name(step.name)
         self._check(step)
-        self.steps[name] = step
-        return Ref(name)
+        self.steps[step.name] = step
+        return Ref(step.name)
 
     def _nest(self, name: str, inner: "Workflow", values: Mapping[str, Any]) -> Ref:
         """Copy the steps of ``inner`` in under ``name/``."""
@@ -185,9 +189,7 @@ class Workflow:
 
         for step in inner.steps.values():
             inputs = {k: _map_refs(v, moved) for k, v in step.inputs.items()}
-            copy = replace(step, name=f"{name}/{step.name}", inputs=inputs)
-            self._check(copy)
-            self.steps[copy.name] = copy
+            self.add(replace(step, name=f"{name}/{step.name}", inputs=inputs))
         ports = {port: moved(ref) for port, ref in inner.outputs.items()}
         return _Nested(name, ports, inner.name)
 
@@ -310,8 +312,10 @@ class Workflow:
     # -- checking -------------------------------------------------------------------------------
 
     def _new_name(self, name: str) -> None:
-        if name in self.steps or name in self.inputs or any(
-            n.startswith(f"{name}/") for n in self.steps
+        if (
+            name in self.steps
+            or name in self.inputs
+            or any(n.startswith(f"{name}/") for n in self.steps)
         ):
             raise WorkflowError(f"the name {name!r} is taken", where=self.name)
         if not name.replace("_", "a").replace("-", "a").isalnum():
@@ -346,8 +350,10 @@ class Workflow:
             if isinstance(step.inputs[name], tuple) and not port.gathers:
                 raise WorkflowError(f"input {name!r} takes one value, not a list", where=where)
             self._joint(port, self._produced(ref, where), ref, where)
-        if step.each and not step.over and not any(
-            ref.step and not made.inputs[name].gathers for name, ref in step.refs()
+        if (
+            step.each
+            and not step.over
+            and not any(ref.step and not made.inputs[name].gathers for name, ref in step.refs())
         ):
             raise WorkflowError(
                 "`each` has neither `over` nor an input from an `each` step", where=where
@@ -415,9 +421,7 @@ def _as_refs(value: Any) -> Ref | tuple[Ref, ...] | None:
     return None
 
 
-def _map_refs(
-    source: Ref | tuple[Ref, ...], change: Callable[[Ref], Ref]
-) -> Ref | tuple[Ref, ...]:
+def _map_refs(source: Ref | tuple[Ref, ...], change: Callable[[Ref], Ref]) -> Ref | tuple[Ref, ...]:
     return tuple(map(change, source)) if isinstance(source, tuple) else change(source)
 
 

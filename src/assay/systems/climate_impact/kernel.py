@@ -78,10 +78,10 @@ class _Step(NamedTuple):
 
 
 @intrinsic
-def _inverse_cube_root_guess(typingctx, x):  # noqa: ANN001, ANN202
+def _inverse_cube_root_guess(typingctx, x):
     """x^(-1/3) within 3.4 %: divide the exponent bits by -3."""
 
-    def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+    def codegen(context, builder, signature, args):
         (value,) = args
         if signature.args[0] == types.float32:
             i32, f32 = ir.IntType(32), ir.FloatType()
@@ -101,12 +101,26 @@ def _inverse_cube_root_guess(typingctx, x):  # noqa: ANN001, ANN202
     return None
 
 
-def _element(context, builder, array_type, array, index):  # noqa: ANN001, ANN202
+@intrinsic
+def _larger(typingctx, x, y):  # noqa: ANN001, ANN202
+    """max(x, y) as one instruction: LLVM makes of ``p[i] = max(p[i], x)`` a slow masked store."""
+
+    def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+        kind = args[0].type
+        function = builder.module.declare_intrinsic(
+            "llvm.maxnum", [kind], ir.FunctionType(kind, [kind, kind])
+        )
+        return builder.call(function, args, fastmath=("nnan", "nsz"))
+
+    return x(x, y), codegen
+
+
+def _element(context, builder, array_type, array, index):
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [index])
 
 
-def _mark(builder, instruction, place: str) -> None:  # noqa: ANN001
+def _mark(builder, instruction, place: str) -> None:
     """Declare one access not to alias any access of the same loop in another slot.
 
     ``place`` is the loop's letter, then the slot: none for arrays that the loop only reads, a digit
@@ -121,13 +135,13 @@ def _mark(builder, instruction, place: str) -> None:  # noqa: ANN001
 
 
 @intrinsic(prefer_literal=True)
-def _read(typingctx, array, index, place):  # noqa: ANN001, ANN202
+def _read(typingctx, array, index, place):
     """``array[index]`` without wrap-around, at a `_mark`ed place."""
     if not isinstance(place, types.Literal):
         return None
     name = place.literal_value
 
-    def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+    def codegen(context, builder, signature, args):
         value = builder.load(_element(context, builder, signature.args[0], args[0], args[1]))
         _mark(builder, value, name)
         return value
@@ -136,13 +150,13 @@ def _read(typingctx, array, index, place):  # noqa: ANN001, ANN202
 
 
 @intrinsic(prefer_literal=True)
-def _write(typingctx, array, index, value, place):  # noqa: ANN001, ANN202
+def _write(typingctx, array, index, value, place):
     """``array[index] = value`` without wrap-around, at a `_mark`ed place."""
     if not isinstance(place, types.Literal):
         return None
     name = place.literal_value
 
-    def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+    def codegen(context, builder, signature, args):
         pointer = _element(context, builder, signature.args[0], args[0], args[1])
         _mark(builder, builder.store(args[2], pointer), name)
         return context.get_dummy_value()
@@ -153,10 +167,10 @@ def _write(typingctx, array, index, value, place):  # noqa: ANN001, ANN202
 @_compiled
 def _inverse_cube_root(x, s):
     y = _inverse_cube_root_guess(x)
-    for _ in range(2):
-        e = s.one - x * y * y * y
-        y += y * e * (s.third + e * (s.second + e * s.fourth))
-    return y
+    e = s.one - (x * y) * (y * y)
+    y += (y * e) * (s.third + e * s.second)
+    e = s.one - (x * y) * (y * y)
+    return y + (y * e) * (s.third + e * s.second)
 
 
 @_compiled
@@ -185,33 +199,19 @@ def _face_flow(h0, h1, z0, z1, a0, a1, q, before, after, across, s):
 
 
 @_compiled
-def _flows_x(h, z, a, q, north, south, raw, s):
-    """Raw flows through the interior faces of a row; ``raw[0]`` and ``raw[-2]`` are boundaries."""
-    for j in range(h.size - 3):
-        c, e = j + 1, j + 2
-        across = (_read(north, c, "x") + _read(north, e, "x")) + (
-            _read(south, c, "x") + _read(south, e, "x")
-        )
-        flow = _face_flow(
-            _read(h, c, "x"), _read(h, e, "x"), _read(z, c, "x"), _read(z, e, "x"),
-            _read(a, c, "x"), _read(a, e, "x"),
-            _read(q, c, "x"), _read(q, j, "x"), _read(q, e, "x"), across, s,
-        )  # fmt: skip
-        _write(raw, c, flow, "x0")
+def _flows(h0, h1, z0, z1, a0, a1, q, before, after, t0, t1, t2, t3, raw, count, s):
+    """Raw flows through ``count`` faces along a row; every argument is a row view of its own.
 
-
-@_compiled
-def _flows_y(h0, h1, z0, z1, a0, a1, q, north, south, x0, x1, raw, s):
-    """Raw flows through the faces between two rows; ``x0`` and ``x1`` are the qx of those rows."""
-    for j in range(h0.size - 2):
-        c = j + 1
-        across = (_read(x0, j, "y") + _read(x1, j, "y")) + (_read(x0, c, "y") + _read(x1, c, "y"))
+    East faces and south faces share this code, so a transposed terrain floods exactly transposed.
+    """
+    for j in range(count):
+        across = (_read(t0, j, "f") + _read(t1, j, "f")) + (_read(t2, j, "f") + _read(t3, j, "f"))
         flow = _face_flow(
-            _read(h0, c, "y"), _read(h1, c, "y"), _read(z0, c, "y"), _read(z1, c, "y"),
-            _read(a0, c, "y"), _read(a1, c, "y"),
-            _read(q, c, "y"), _read(north, c, "y"), _read(south, c, "y"), across, s,
+            _read(h0, j, "f"), _read(h1, j, "f"), _read(z0, j, "f"), _read(z1, j, "f"),
+            _read(a0, j, "f"), _read(a1, j, "f"),
+            _read(q, j, "f"), _read(before, j, "f"), _read(after, j, "f"), across, s,
         )  # fmt: skip
-        _write(raw, c, flow, "y0")
+        _write(raw, j, flow, "f0")
 
 
 @_compiled
@@ -248,7 +248,9 @@ def _boundary_y(edge, inner, h, z, a, raw_inner, raw_edge, kind, sign, s):
         if inner != edge:
             depth = _flow_depth(h[edge, j], h[inner, j], z[edge, j], z[inner, j], s)
             flow = sign * raw_inner[j]
-        raw_edge[j] = sign * _boundary_outflow(kind, h[edge, j], a[edge % a.shape[0], j], flow, depth, s)
+        raw_edge[j] = sign * _boundary_outflow(
+            kind, h[edge, j], a[edge % a.shape[0], j], flow, depth, s
+        )
 
 
 @_compiled
@@ -276,9 +278,8 @@ def _count_limited(h, share, tally, s):
 @_compiled
 def _limit_x(raw, share, q, s):
     for j in range(q.size - 1):
-        flow = _read(raw, j, "l")
-        donor = _read(share, j, "l") if flow > s.zero else _read(share, j + 1, "l")
-        _write(q, j, flow * donor, "l0")
+        flow, behind, ahead = _read(raw, j, "l"), _read(share, j, "l"), _read(share, j + 1, "l")
+        _write(q, j, flow * (behind if flow > s.zero else ahead), "l0")
 
 
 @_compiled
@@ -286,15 +287,19 @@ def _update_row(h, z, q, north, south, raw_south, share, share_south, peak, high
     """Limit the flows south of a row, then its depths; keep its running maxima."""
     for j in range(h.size - 2):
         c = j + 1
-        flow = _read(raw_south, c, "u")
-        flow *= _read(share, c, "u") if flow > s.zero else _read(share_south, c, "u")
+        flow, here, there = (
+            _read(raw_south, c, "u"),
+            _read(share, c, "u"),
+            _read(share_south, c, "u"),
+        )
+        flow *= here if flow > s.zero else there
         _write(south, c, flow, "u0")
         rain = s.rain if _read(z, c, "u") < s.wall else s.zero
         gain = (_read(q, j, "u") - _read(q, c, "u")) + (_read(north, c, "u0") - flow)
         depth = (_read(h, c, "u1") + rain) + s.ratio * gain
         _write(h, c, depth, "u1")
-        _write(peak, c, max(_read(peak, c, "u2"), depth), "u2")
-        _write(highest, c, max(_read(highest, c, "u3"), depth), "u3")
+        _write(peak, c, _larger(_read(peak, c, "u2"), depth), "u2")
+        _write(highest, c, _larger(_read(highest, c, "u3"), depth), "u3")
 
 
 @_compiled
@@ -302,16 +307,20 @@ def _sweep(state, rows, scheme, s, counting, tally):
     """Advance the whole grid by one step, in place."""
     z, h, qx, qy, a, peak = state
     raw_x, raw_old, raw_new, share_old, share_new, highest = rows
-    ny = h.shape[0] - 2
+    nx, ny = h.shape[1] - 2, h.shape[0] - 2
     highest[:] = s.zero
     for r in range(1, ny + 1):
         a0, a1 = a[r % a.shape[0]], a[(r + 1) % a.shape[0]]
-        _flows_x(h[r], z[r], a0, qx[r], qy[r - 1], qy[r], raw_x, s)
+        _flows(
+            h[r, 1:], h[r, 2:], z[r, 1:], z[r, 2:], a0[1:], a0[2:], qx[r, 1:], qx[r], qx[r, 2:],
+            qy[r - 1, 1:], qy[r - 1, 2:], qy[r, 1:], qy[r, 2:], raw_x[1:], nx - 1, s,
+        )  # fmt: skip
         _boundaries_x(h[r], z[r], a0, raw_x, scheme.west, scheme.east, s)
         if r < ny:
-            _flows_y(
-                h[r], h[r + 1], z[r], z[r + 1], a0, a1,
-                qy[r], qy[r - 1], qy[r + 1], qx[r], qx[r + 1], raw_new, s,
+            _flows(
+                h[r, 1:], h[r + 1, 1:], z[r, 1:], z[r + 1, 1:], a0[1:], a1[1:],
+                qy[r, 1:], qy[r - 1, 1:], qy[r + 1, 1:],
+                qx[r], qx[r + 1], qx[r, 1:], qx[r + 1, 1:], raw_new[1:], nx, s,
             )  # fmt: skip
         else:
             _boundary_y(ny, max(ny - 1, 1), h, z, a, raw_old, raw_new, scheme.south, s.one, s)
@@ -365,7 +374,7 @@ def _step_constants(h, scheme, dt, rain_m):
 
 @_compiled
 def _stable_step(highest, source_m_per_s, scheme):
-    """dt with dt sqrt(g (h + source dt)) <= cfl dx: a dry cell must survive its first inflow."""
+    """Dt with dt sqrt(g (h + source dt)) <= cfl dx: a dry cell must survive its first inflow."""
     bound = (scheme.cfl * scheme.cell_m) ** 2 / GRAVITY
     dt = scheme.dt_max_s
     for _ in range(60):  # Newton from above on a convex cubic: monotone
