@@ -4,18 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from assay.core.claims import (
-        Check,
-        Claim,
-        Verdict,
-        difference,
-        judge,
-        mean,
-        ratio,
-        trend,
-    )
+    from assay.core.claims import Check, Claim, Verdict, judge
     from assay.core.component import File, Folder, Resources, Seed, component
     from assay.core.decisions import Preset, Sampler, assign, span, sweep, use
+    from assay.core.estimands import difference, mean, ratio, trend
     from assay.core.figures import Chart, Picture
     from assay.core.files import read_study, to_yaml
     from assay.core.program import program
@@ -66,9 +58,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "assay.core.claims": (
-        "Check", "Claim", "Verdict", "difference", "judge", "mean", "ratio", "trend",
-    ),
+    "assay.core.claims": ("Check", "Claim", "Verdict", "judge"),
+    "assay.core.estimands": ("difference", "mean", "ratio", "trend"),
     "assay.core.component": ("File", "Folder", "Resources", "Seed", "component"),
     "assay.core.decisions": ("Preset", "Sampler", "assign", "span", "sweep", "use"),
     "assay.core.figures": ("Chart", "Picture"),

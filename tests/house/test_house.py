@@ -110,7 +110,14 @@ def test_no_source_can_run_what_it_reads(path):
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_every_user_error_says_what_was_wrong_without_shouting(path):
-    kinds = {"UsageError", "ParameterError", "WorkflowError", "DataError", "StepError", "ClaimError"}
+    kinds = {
+        "UsageError",
+        "ParameterError",
+        "WorkflowError",
+        "DataError",
+        "StepError",
+        "ClaimError",
+    }
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in kinds and node.args:
             first = node.args[0]
@@ -195,9 +202,9 @@ def test_links_in_the_documentation_lead_somewhere():
 
 
 def test_every_verb_in_the_documentation_exists():
-    from assay.app.cli import app
-
     import typer
+
+    from assay.app.cli import app
 
     verbs = set(typer.main.get_command(app).commands)
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.md")]

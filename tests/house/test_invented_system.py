@@ -42,11 +42,11 @@ def tosses() -> Study:
         presets={"tiny": Preset(note="Under a second.")},
     )
 '''
-INIT = '''
+INIT = """
 from assay import System
 
 SYSTEM = System("coins", "Coins, fair and bent", "Nobody 1654", {"tosses": "coins.study:tosses"}, "tosses")
-'''
+"""
 
 
 @pytest.fixture

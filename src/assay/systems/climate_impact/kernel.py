@@ -102,10 +102,10 @@ def _inverse_cube_root_guess(typingctx, x):
 
 
 @intrinsic
-def _larger(typingctx, x, y):  # noqa: ANN001, ANN202
+def _larger(typingctx, x, y):
     """max(x, y) as one instruction: LLVM makes of ``p[i] = max(p[i], x)`` a slow masked store."""
 
-    def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+    def codegen(context, builder, signature, args):
         kind = args[0].type
         function = builder.module.declare_intrinsic(
             "llvm.maxnum", [kind], ir.FunctionType(kind, [kind, kind])

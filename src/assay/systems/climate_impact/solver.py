@@ -28,6 +28,7 @@ Side = Literal["closed", "free", "normal_depth"]
 TRACK_STEPS = 8
 
 _KINDS = {"closed": kernel.CLOSED, "free": kernel.FREE, "normal_depth": kernel.NORMAL_DEPTH}
+_PRECISIONS = ("float64", "float32")
 _SECONDS_PER_HOUR = 3600.0
 _MM_PER_H = 1e-3 / _SECONDS_PER_HOUR
 
@@ -143,11 +144,12 @@ def simulate(
         >>> round(flow.ledger.rain_m3, 6), abs(flow.ledger.relative_error) < 1e-12
         (20.0, True)
     """
+    if precision not in _PRECISIONS:
+        raise ParameterError(f"got {precision!r}", where="precision", accepted=str(_PRECISIONS))
     grid = _grid(bed_m, manning, depth_m, np.dtype(precision))
     scheme = _scheme(
-        Boundaries(**boundaries) if isinstance(boundaries, Mapping) else boundaries,
-        cell_m=cell_m, cfl=cfl, dt_max_s=dt_max_s, theta=theta, dry_depth_m=dry_depth_m,
-        normal_slope=normal_slope, epsilon=float(np.finfo(precision).eps),
+        boundaries, cell_m=cell_m, cfl=cfl, dt_max_s=dt_max_s, theta=theta,
+        dry_depth_m=dry_depth_m, normal_slope=normal_slope, epsilon=float(np.finfo(precision).eps),
     )  # fmt: skip
     _check_number("end_s", end_s, low=0.0)
     _check_number("arrival_depth_m", arrival_depth_m, low=0.0)
@@ -240,9 +242,7 @@ def _ledger(account: np.ndarray, start: float, end: float, cell_m: float) -> Led
     )
 
 
-def _grid(
-    bed_m: np.ndarray, manning: Any, depth_m: Any, dtype: np.dtype
-) -> _Grid:
+def _grid(bed_m: np.ndarray, manning: Any, depth_m: Any, dtype: np.dtype) -> _Grid:
     bed = np.asarray(bed_m, np.float64)
     if bed.ndim != 2 or not bed.size:
         raise DataError(f"the bed has shape {bed.shape}", where="bed_m", accepted="[y, x]")
@@ -280,15 +280,20 @@ def _field(name: str, values: Any, shape: tuple[int, ...], terrain: np.ndarray) 
     return field
 
 
-def _scheme(boundaries: Boundaries, **numbers: float) -> kernel.Scheme:
+def _scheme(boundaries: Boundaries | Mapping[str, Side], **numbers: float) -> kernel.Scheme:
     _check_number("cell_m", numbers["cell_m"], low=0.0)
     _check_number("cfl", numbers["cfl"], low=0.0, high=1.0)
     _check_number("dt_max_s", numbers["dt_max_s"], low=0.0)
     _check_number("theta", numbers["theta"], low=0.0, high=1.0)
     _check_number("dry_depth_m", numbers["dry_depth_m"], low=0.0)
     _check_number("normal_slope", numbers["normal_slope"], low=0.0)
+    sides = boundaries if isinstance(boundaries, Mapping) else boundaries._asdict()
+    if unknown := sorted(set(sides) - set(Boundaries._fields)):
+        raise ParameterError(
+            f"no such side: {unknown[0]!r}", where="boundaries", accepted=str(Boundaries._fields)
+        )
     kinds = {}
-    for side, kind in boundaries._asdict().items():
+    for side, kind in {**Boundaries()._asdict(), **sides}.items():
         if kind not in _KINDS:
             raise ParameterError(f"no such boundary: {kind!r}", where=side, accepted=str([*_KINDS]))
         kinds[side] = _KINDS[kind]

@@ -1,0 +1,253 @@
+"""Flood solver speed beside landlab and itzi, and beside what the memory of this core can deliver.
+
+    python benchmarks/climate_impact.py [--quick] [--json FILE]
+
+One process, one thread each, rounds interleaved, CPU time. The case is the same for all: rain on a fractal
+terrain of 10 m cells, every cell wet, closed sides, adaptive time step, Manning .03. A cell update is one
+full time step of one cell. What is timed:
+
+* ours: the kernel with its outflow limiter, Froude cap and exact running maximum of depth; "tracked" adds
+  what `simulate` does for velocity, hazard, arrival and the check for finite depths.
+* landlab OverlandFlow (de Almeida, float64 only): `run_one_step` over many stable steps at once, inner steps
+  counted. `steep_slopes=True`, without which depths turn negative here.
+* itzi: one `SurfaceFlowSimulation.step` with `solve_dt`. Not like for like: its update also keeps velocity,
+  direction and Froude number of every cell at every step.
+
+Peers are installed from benchmarks/requirements.txt. Only the ratios travel between machines.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
+import numpy as np
+from numba import njit
+
+from assay.systems.climate_impact import kernel, solver
+
+CELL_M, MANNING, RAIN_M_PER_S, DEPTH_M, CFL, THETA = 10.0, 0.03, 1e-5, 0.02, 0.5, 0.9
+Steps = Callable[[int], int]  # asked for so many steps, took so many
+
+
+def fractal_terrain(n: int, seed: int = 0) -> np.ndarray:
+    """Rough terrain ``[n, n]`` in m by spectral synthesis (amplitude k^-1.8), 5 m standard deviation."""
+    noise = np.random.default_rng(seed).standard_normal((n, n))
+    k = np.hypot(np.fft.rfftfreq(n)[None, :], np.fft.fftfreq(n)[:, None])
+    k[0, 0] = 1.0
+    z = np.fft.irfft2(np.fft.rfft2(noise) * k**-1.8, s=(n, n))
+    return 5.0 * (z - z.min()) / z.std()
+
+
+def ours(n: int, precision: str, tracked: bool) -> Steps:
+    """The kernels of `assay`, driven as `simulate` drives them."""
+    manning = np.full((n, n), MANNING)
+    grid = solver._grid(fractal_terrain(n), manning, DEPTH_M, np.dtype(precision))
+    scheme = solver._scheme(
+        solver.Boundaries(), cell_m=CELL_M, cfl=CFL, dt_max_s=5.0, theta=THETA, dry_depth_m=1e-4,
+        normal_slope=1e-3, epsilon=float(np.finfo(precision).eps),
+    )  # fmt: skip
+    depth = grid.state[1]
+    rows = tuple(np.full(n + 2, k in (3, 4), depth.dtype) for k in range(6))
+    velocity, hazard = np.zeros((n, n), depth.dtype), np.zeros((n, n), depth.dtype)
+    arrival = np.full((n, n), np.inf, depth.dtype)
+    sources = solver._sources((), grid, CELL_M)
+    account = np.zeros(8)
+    clock = {"now": 0.0, "highest": DEPTH_M}
+
+    def run(steps: int) -> int:
+        done = 0
+        while done < steps:
+            some = min(solver.TRACK_STEPS, steps - done)
+            clock["now"], taken, clock["highest"] = kernel.advance(
+                grid.state, rows, sources, scheme, RAIN_M_PER_S, grid.cells, clock["now"], 1e12,
+                clock["highest"], some, account,
+            )  # fmt: skip
+            done += taken
+            if tracked:
+                assert np.isfinite(depth.sum(dtype=np.float64))
+                hours = clock["now"] / 3600.0
+                kernel.track(grid.state, rows, scheme, hours, 0.1, velocity, hazard, arrival)
+        return done
+
+    return run
+
+
+def landlab(n: int) -> Steps:
+    """Landlab's OverlandFlow; its inner steps are counted through `calc_time_step`."""
+    from landlab import RasterModelGrid
+    from landlab.components import OverlandFlow
+
+    grid = RasterModelGrid((n, n), xy_spacing=CELL_M)
+    grid.set_closed_boundaries_at_grid_edges(True, True, True, True)
+    grid.add_field("topographic__elevation", fractal_terrain(n).ravel(), at="node")
+    grid.add_field("surface_water__depth", np.full(n * n, DEPTH_M), at="node")
+    flow = OverlandFlow(
+        grid, mannings_n=MANNING, theta=THETA, alpha=CFL, rainfall_intensity=RAIN_M_PER_S,
+        steep_slopes=True,
+    )  # fmt: skip
+    stable, count = flow.calc_time_step, {"inner": 0}
+
+    def counting() -> float:
+        count["inner"] += 1
+        return stable()
+
+    flow.calc_time_step = counting
+
+    def run(steps: int) -> int:
+        count["inner"] = 0
+        flow.run_one_step(dt=stable() * (steps - 0.5))
+        return count["inner"]
+
+    return run
+
+
+def itzi(n: int, precision: str) -> Steps:
+    """The step of itzi 25.8: its kernels, NaN check, negative check and time step."""
+    from itzi.rasterdomain import RasterDomain
+    from itzi.surfaceflow import SurfaceFlowSimulation
+
+    domain = RasterDomain(np.dtype(precision), np.zeros((n, n), bool), (CELL_M, CELL_M))
+    fields = {"dem": fractal_terrain(n), "friction": MANNING, "water_depth": DEPTH_M}
+    for name, value in {**fields, "ext": RAIN_M_PER_S}.items():
+        domain.get_padded(name)[:] = np.pad(np.broadcast_to(value, (n, n)), 1, mode="edge")
+    parameters = {
+        "dtmax": 5.0, "cfl": CFL, "g": kernel.GRAVITY, "theta": THETA, "hmin": 1e-4,
+        "slmax": 0.5, "vrouting": 0.1,
+    }  # fmt: skip
+    flow = SurfaceFlowSimulation(domain, parameters)
+    flow.update_flow_dir()
+
+    def run(steps: int) -> int:
+        for _ in range(steps):
+            flow.solve_dt()
+            flow.step()
+        return steps
+
+    return run
+
+
+@njit(cache=True)
+def _scaled_add(a: np.ndarray, b: np.ndarray, factor: float) -> None:
+    for i in range(a.size):
+        a[i] += a.dtype.type(factor) * b[i]
+
+
+def memory_gb_per_s(working_set_bytes: int, precision: str) -> float:
+    """Best rate of ``a += s b`` (read, read, write; no write-allocate) on a working set this large."""
+    n = working_set_bytes // (2 * np.dtype(precision).itemsize)
+    a, b = np.ones(n, precision), np.ones(n, precision)
+    _scaled_add(a, b, 1e-6)
+    repeats = max(1, 50_000_000 // n)
+    best = np.inf
+    for _ in range(7):
+        begin = time.process_time()
+        for _ in range(repeats):
+            _scaled_add(a, b, 1e-6)
+        best = min(best, (time.process_time() - begin) / repeats)
+    return 3 * a.nbytes / best / 1e9
+
+
+def contenders(n: int) -> dict[str, Callable[[], Steps]]:
+    """Every code that can be timed on an ``n`` by ``n`` grid, not yet built."""
+    return {
+        "ours float64": lambda: ours(n, "float64", tracked=False),
+        "ours float64, tracked": lambda: ours(n, "float64", tracked=True),
+        "ours float32": lambda: ours(n, "float32", tracked=False),
+        "ours float32, tracked": lambda: ours(n, "float32", tracked=True),
+        "landlab float64": lambda: landlab(n),
+        "itzi float64": lambda: itzi(n, "float64"),
+        "itzi float32": lambda: itzi(n, "float32"),
+    }
+
+
+def measure(n: int, rounds: int, cell_updates: int) -> dict[str, list[float]]:
+    """Million cell updates per second of each contender in each interleaved round."""
+    ready: dict[str, Steps] = {}
+    rates: dict[str, list[float]] = {}
+    for name, build in contenders(n).items():
+        package = name.split()[0]
+        rates[name] = []
+        if package == "ours" or find_spec(package):
+            ready[name] = build()
+            ready[name](3)
+    for _ in range(rounds):
+        for name, run in ready.items():
+            steps = max(3, cell_updates // (n * n) // (1 if name.startswith("ours") else 5))
+            begin = time.process_time()
+            taken = run(steps)
+            rates[name].append(taken * n * n / (time.process_time() - begin) / 1e6)
+    return rates
+
+
+def summary(n: int, rates: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """One row per contender: best and median rate, ratio to the peers, share of the memory roof."""
+    rows = []
+    for name, values in rates.items():
+        row: dict[str, Any] = {"grid": n, "code": name, "installed": bool(values)}
+        rows.append(row)
+        if not values:
+            continue
+        row |= {"best": max(values), "median": statistics.median(values)}
+        if not name.startswith("ours"):
+            continue
+        precision = name.split()[1].rstrip(",")
+        size = np.dtype(precision).itemsize
+        row["memory_gb_per_s"] = memory_gb_per_s(6 * size * n * n, precision)
+        # Read z, h, qx, qy, a, peak; write h, qx, qy, peak.
+        row["roof_share"] = row["median"] * 10 * size / 1e3 / row["memory_gb_per_s"]
+        for peer in ("landlab float64", f"itzi {precision}"):
+            if rates.get(peer):
+                row[f"x {peer}"] = row["median"] / statistics.median(rates[peer])
+    return rows
+
+
+def main() -> int:
+    """Run the benchmark and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="500 x 500 only, 3 short rounds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
+    options = parser.parse_args()
+    sizes, rounds, work = ((500,), 3, 5_000_000) if options.quick else ((500, 1000), 7, 40_000_000)
+    print(
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, one thread;"
+    )
+    print(f"million cell updates per second, {rounds} interleaved rounds; ratios of medians\n")
+    print(
+        f"{'grid':>5}  {'code':24}{'best':>7}{'median':>8}{'x landlab':>11}{'x itzi':>8}{'of roof':>9}"
+    )
+    rows = []
+    for n in sizes:
+        for row in summary(n, measure(n, rounds, work)):
+            rows.append(row)
+            if not row["installed"]:
+                print(f"{n:>5}  {row['code']:24}not installed")
+                continue
+            itzi_ratio = next((row[k] for k in row if k.startswith("x itzi")), None)
+            cells = (row.get("x landlab float64"), itzi_ratio, row.get("roof_share"))
+            text = "".join(
+                f"{value:>{width}.{digits}f}" if value is not None else " " * width
+                for value, width, digits in zip(cells, (11, 8, 9), (1, 1, 2), strict=True)
+            )
+            print(f"{n:>5}  {row['code']:24}{row['best']:>7.1f}{row['median']:>8.1f}{text}")
+    print(
+        "\nof roof: bytes the kernel must move over what a += s b moves on as large a working set"
+    )
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
