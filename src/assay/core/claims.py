@@ -5,58 +5,58 @@ effects into an interval, and the interval into a verdict. A check is an exact s
 record of every trial has to meet. Both are plain data, so that a file can hold them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import numpy as np
+from pydantic import Field
 
-from assay.core.estimands import Estimand, NotTestedError, effects_of
-from assay.core.identity import digest
-from assay.core.inference import interval, power
-from assay.errors import ClaimError, did_you_mean
+from assay.core.checks import Check, CheckResult, Monotone, judge_check
+from assay.core.estimands import (
+    Difference,
+    Estimand,
+    NotTestedError,
+    Plain,
+    Ratio,
+    Trend,
+    describe_estimand,
+    effects_of,
+)
+from assay.core.inference import Interval, all_equal, interval, power
+from assay.core.wording import amount, count, number
+from assay.errors import ClaimError
 
+__all__ = [
+    "Check",
+    "CheckResult",
+    "Claim",
+    "Design",
+    "Monotone",
+    "Verdict",
+    "decide",
+    "judge",
+    "judge_claim",
+    "number",
+]
+
+MOST_LOG = 700.0
+"""Larger logarithms of a ratio are reported as this one, which is still a number in a file."""
 VerdictWord = Literal["holds", "fails", "undecided", "not tested"]
-Scalar = str | int | float | bool
 
 
-class _Plain(BaseModel):
-    """Immutable plain data that refuses unknown keys."""
+class Design(Plain):
+    """The effect a claim hopes to find, for its power.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data, without what is left at its default."""
-        return self.model_dump(mode="json", exclude_defaults=True, by_alias=True)
-
-    @classmethod
-    def from_dict(cls, data: Any) -> Any:
-        """Read plain data.
-
-        Raises:
-            ClaimError: If a key is unknown or missing, or a value is refused.
-        """
-        kind = cls.__name__.lower()
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            name = data.get("id", "?") if isinstance(data, Mapping) else "?"
-            hint = ""
-            if first["type"] == "extra_forbidden":
-                hint = did_you_mean(key, cls.model_fields)
-            text = f"{key}: {first['msg']}" if key else first["msg"]
-            raise ClaimError(text, where=f"{kind} {name!r}", next=hint) from None
-
-
-class Design(_Plain):
-    """The effect a claim hopes to find, for its power: size and spread between units."""
+    Attributes:
+        effect: Size of the effect, in its unit (for a ratio the relative change).
+        spread: Standard deviation of the effect between units; for a ratio that of its logarithm.
+    """
 
     effect: float
     spread: Annotated[float, Field(gt=0)]
 
 
-class Claim(_Plain):
+class Claim(Plain):
     """One sentence with a statistical test.
 
     Attributes:
@@ -66,8 +66,14 @@ class Claim(_Plain):
         estimand: What is estimated, see `mean`, `difference`, `ratio`, `trend`.
         direction: ``above`` or ``below`` the margin, or ``within`` it either way.
         margin: The margin, in the unit of the effect. For ``above`` and ``below`` it is signed.
-        unit: Keys of the resampling unit; records within a unit are averaged first.
+        unit: Keys of the resampling unit, the coarsest thing that is drawn anew; records within a
+            unit are averaged first.
+        deterministic: Nothing random enters the effect, so it is the same in every unit, a single
+            unit will do, and the interval is a point. Units that differ leave the claim untested.
         design: Effect and spread at which the power is printed.
+
+    Raises:
+        ClaimError: If the parts do not fit together.
     """
 
     id: str
@@ -77,6 +83,7 @@ class Claim(_Plain):
     direction: Literal["above", "below", "within"]
     margin: float = 0.0
     unit: str | tuple[str, ...] = "seed"
+    deterministic: bool = False
     design: Design | None = None
 
     @property
@@ -84,23 +91,81 @@ class Claim(_Plain):
         """Keys of the resampling unit."""
         return (self.unit,) if isinstance(self.unit, str) else self.unit
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The open range the interval has to lie in for the claim to hold."""
+        if self.direction == "within":
+            return -self.margin, self.margin
+        return (self.margin, np.inf) if self.direction == "above" else (-np.inf, self.margin)
+
+    def model_post_init(self, context: Any) -> None:
+        """Refuse what can never be tested."""
+        if flaw := self._flaw():
+            raise ClaimError(flaw, where=f"claim {self.id!r}")
+
+    def _flaw(self) -> str:
+        made = self.estimand
+        contrast = made if isinstance(made, Difference | Ratio) else None
+        varied = made.along if isinstance(made, Trend) else getattr(contrast, "decision", None)
+        if not self.units:
+            return "has no resampling unit, such as seed"
+        if varied in self.units:
+            return f"{varied!r} is both varied and the resampling unit"
+        if contrast and contrast.a == contrast.b:
+            return f"compares {contrast.decision} {contrast.a} with itself"
+        if contrast and "trial" in self.units:
+            return "a trial has one choice only, so it cannot be the unit of a comparison"
+        if self.direction == "within" and self.margin <= 0:
+            return "needs a margin above 0 to lie within"
+        if isinstance(made, Ratio) and min(filter(np.isfinite, self.limits)) <= -1:
+            return "has a margin at or below -100 %, which no ratio of positive numbers reaches"
+        return ""
+
     def power(self, n: int) -> float | None:
-        """Chance of *holds* with ``n`` units if the design is right; None without a design.
-
-        For ``within`` it is a lower bound: both ends of the interval have to lie inside.
-        """
-        if self.design is None:
+        """Chance of *holds* with ``n`` units if the design is right; None without a design."""
+        if self.design is None or self.deterministic:
             return None
-        effect, spread = self.design.effect, self.design.spread
-        if self.direction == "above":
-            return power(effect, spread, n, beyond=self.margin)
-        if self.direction == "below":
-            return power(-effect, spread, n, beyond=-self.margin)
-        inside = [power(self.margin - side * effect, spread, n) for side in (+1.0, -1.0)]
-        return max(0.0, sum(inside) - 1.0)
+        low, high = (self._scaled(limit) for limit in self.limits)
+        effect = self._scaled(self.design.effect)
+        return power(effect, self.design.spread, n, above=low, below=high)
+
+    def _scaled(self, effect: float) -> float:
+        """An effect on the scale on which it is averaged; the inverse of `_reported`."""
+        logarithmic = isinstance(self.estimand, Ratio) and effect > -np.inf
+        return float(np.log1p(effect)) if logarithmic else effect
+
+    def _reported(self, value: float) -> float:
+        logarithmic = isinstance(self.estimand, Ratio)
+        return float(np.expm1(min(value, MOST_LOG))) if logarithmic else float(value)
+
+    def estimate(self, records: Any) -> tuple[Interval, str, str]:
+        """Estimate the effect: its interval, its unit and what was left out.
+
+        Raises:
+            NotTestedError: If the records lack what it takes.
+        """
+        found = effects_of(self.estimand, records, self.units)
+        values, units = found.values, count(len(found.values), self.units)
+        same = all_equal(values)
+        if self.deterministic:
+            if not same:
+                raise NotTestedError(f"it is declared deterministic, yet its {units} differ")
+            at = Interval(values[0], values[0], values[0], len(values), "exact")
+        elif len(values) < 2:
+            raise NotTestedError(f"{units} alone has no interval")
+        elif same:
+            raise NotTestedError(
+                f"all {units} give the same value, {number(self._reported(values[0]))}, which "
+                "tells nothing about others; if nothing random enters it, declare the claim "
+                "deterministic"
+            )
+        else:
+            at = interval(values)
+        effect, low, high = map(self._reported, at[:3])
+        return at._replace(effect=effect, low=low, high=high), found.unit, found.note
 
 
-class Verdict(_Plain):
+class Verdict(Plain):
     """What came of a claim.
 
     Attributes:
@@ -112,13 +177,13 @@ class Verdict(_Plain):
         low: Lower end of the 95 % interval.
         high: Upper end.
         n: Number of units.
-        effect_unit: Unit of the effect.
+        effect_unit: Unit of the effect; ``relative`` for a ratio, whose 0.1 is 10 %.
         direction: Direction of the claim.
         margin: Margin of the claim.
         method: How the interval was made.
         power: Chance of *holds* at the claim's design and this n.
         reason: Why it was not tested, or what was left out.
-        text: All of it in one sentence.
+        text: All of it in a sentence or two.
     """
 
     id: str
@@ -142,66 +207,6 @@ class Verdict(_Plain):
         return self.model_dump(mode="json")
 
 
-class Monotone(_Plain):
-    """A measure never falls (or never rises) along a key, within groups of equal other keys."""
-
-    along: str
-    order: Literal["non-decreasing", "non-increasing"] = "non-decreasing"
-    tolerance: float = 0.0
-
-
-class Check(_Plain):
-    """One exact statement about a measure, true of every record or not at all.
-
-    Attributes:
-        id: Short name, unique in the study.
-        sentence: What is stated.
-        source: Where it comes from.
-        measure: The measure looked at.
-        where: Only records with these keys.
-        at_most: Every value is at most this.
-        at_least: Every value is at least this.
-        equals: Every value is this, within ``tolerance``.
-        tolerance: Absolute tolerance of ``equals``.
-        monotone: The measure never falls or never rises along a key.
-    """
-
-    id: str
-    sentence: str
-    source: str
-    measure: str
-    where: dict[str, Scalar] = {}
-    at_most: float | None = None
-    at_least: float | None = None
-    equals: float | None = None
-    tolerance: float = 0.0
-    monotone: Monotone | None = None
-
-    def model_post_init(self, context: Any) -> None:
-        """Refuse a check that states nothing."""
-        if self.monotone is None and (self.at_most, self.at_least, self.equals) == (None,) * 3:
-            raise ClaimError(
-                "states nothing",
-                where=f"check {self.id!r}",
-                accepted="at_most, at_least, equals or monotone",
-            )
-
-
-class CheckResult(_Plain):
-    """What came of a check: passed, failed, or None where no record could be looked at."""
-
-    id: str
-    sentence: str
-    source: str
-    passed: bool | None
-    n: int = 0
-    text: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Every field, also those at their default."""
-        return self.model_dump(mode="json")
-
-
 def judge(
     claims: Sequence[Claim], checks: Sequence[Check], records: Any
 ) -> tuple[list[Verdict], list[CheckResult]]:
@@ -212,10 +217,10 @@ def judge(
         checks: The checks.
         records: Long DataFrame: measure, value, unit, keys, decisions, seed.
     """
-    return [test_claim(c, records) for c in claims], [test_check(c, records) for c in checks]
+    return [judge_claim(c, records) for c in claims], [judge_check(c, records) for c in checks]
 
 
-def test_claim(claim: Claim, records: Any) -> Verdict:
+def judge_claim(claim: Claim, records: Any) -> Verdict:
     """Put one claim to the records; never raises for what the records lack."""
     head: dict[str, Any] = {
         "id": claim.id,
@@ -225,143 +230,72 @@ def test_claim(claim: Claim, records: Any) -> Verdict:
         "margin": claim.margin,
     }
     try:
-        found = effects_of(claim.estimand, records, claim.units)
-        if len(found.values) < 2:
-            raise NotTestedError("one unit has no interval; run more seeds")
+        at, unit, note = claim.estimate(records)
     except NotTestedError as error:
         text = f"Not tested: {error}."
         return Verdict(**head, verdict="not tested", reason=str(error), text=text)
-    seed = int(digest(claim.id)[:8], 16)
-    at = interval(found.values, seed)
-    word = decide(at.low, at.high, claim.direction, claim.margin)
-    verdict = Verdict(
+    word = decide(at.low, at.high, *claim.limits)
+    return Verdict(
         **head,
         verdict=word,
         effect=at.effect,
         low=at.low,
         high=at.high,
         n=at.n,
-        effect_unit=found.unit,
+        effect_unit=unit,
         method=at.method,
         power=claim.power(at.n),
-        reason=found.note,
+        reason=note,
+        text=_in_words(claim, word, at, unit, note),
     )
-    return verdict.model_copy(update={"text": _in_words(verdict, claim)})
 
 
-test_claim.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
+def decide(low: float, high: float, above: float, below: float) -> VerdictWord:
+    """The verdict of an interval on the claim that the effect lies between ``above`` and ``below``.
 
-
-def decide(low: float, high: float, direction: str, margin: float) -> VerdictWord:
-    """The verdict an interval gives.
+    An interval that only touches a limit is undecided; a point (a deterministic effect) is not.
 
     Example:
-        >>> decide(0.1, 0.3, "above", 0.0), decide(-0.1, 0.3, "above", 0.0)
+        >>> decide(0.1, 0.3, 0.0, np.inf), decide(-0.1, 0.3, 0.0, np.inf)
         ('holds', 'undecided')
-        >>> decide(-0.02, 0.03, "within", 0.1)
-        'holds'
+        >>> decide(-0.2, -0.1, 0.0, np.inf), decide(-0.02, 0.03, -0.1, 0.1)
+        ('fails', 'holds')
+        >>> decide(0.0, 0.3, 0.0, np.inf), decide(0.0, 0.0, 0.0, np.inf)
+        ('undecided', 'fails')
     """
-    if direction == "within":
-        if -margin < low and high < margin:
-            return "holds"
-        return "fails" if low >= margin or high <= -margin else "undecided"
-    if direction == "below":
-        low, high, margin = -high, -low, -margin
-    if low > margin:
+    if above < low and high < below:
         return "holds"
-    return "fails" if high <= margin else "undecided"
+    if high < above or low > below or low == high:
+        return "fails"
+    return "undecided"
 
 
-def _in_words(verdict: Verdict, claim: Claim) -> str:
-    unit = "" if verdict.effect_unit in ("", "1") else f" {verdict.effect_unit}"
-    how = {"t": "t interval", "bootstrap-t": "studentised bootstrap"}.get(verdict.method, "")
-    how = how or "all units agree, so the interval is a point"
-    said = (
-        f"{verdict.verdict.capitalize()}: effect {number(verdict.effect)}{unit} "
-        f"(95 % interval {number(verdict.low)} to {number(verdict.high)}), "
-        f"{verdict.n} units of {' and '.join(claim.units)}, {how}."
-    )
-    return f"{said} {verdict.reason[0].upper()}{verdict.reason[1:]}." if verdict.reason else said
+def _in_words(claim: Claim, word: str, at: Interval, unit: str, note: str) -> str:
+    """A verdict in a sentence or two."""
+    units = count(at.n, claim.units)
+    effect = amount(at.effect, unit)
+    head = f"{word.capitalize()}: {describe_estimand(claim.estimand)} is {effect}"
+    if at.method == "exact":
+        same = "" if at.n == 1 else f", the same in each of {units}"
+        said = f"{head}{same}. It is declared deterministic: one computation, not a sample."
+        lies = "It lies"
+    else:
+        reach = f"{amount(at.low, unit, bare=True)} to {amount(at.high, unit)}"
+        said = f"{head} (95 % interval {reach}, from {units})."
+        lies = "The interval lies wholly"
+    needed = _needed(claim, unit)
+    how = {
+        "holds": f"{lies} {needed}.",
+        "fails": f"The claim needs it {needed}.",
+        "undecided": f"The claim needs it {needed}, and the interval reaches beyond.",
+    }[word]
+    left = f" {note[0].upper()}{note[1:]}." if note else ""
+    return f"{said} {how}{left}"
 
 
-def number(value: float | None) -> str:
-    """A number with three significant digits, readable at any size.
-
-    Example:
-        >>> number(1234567.0), number(0.01234), number(-0.0)
-        ('1,230,000', '0.0123', '0')
-    """
-    if value is None:
-        return "none"
-    if value == 0:
-        return "0"
-    if 1e-4 <= abs(value) < 1e9:
-        rounded = float(f"{value:.3g}")
-        return f"{rounded:,.0f}" if abs(rounded) >= 1000 else f"{rounded:.3g}"
-    return f"{value:.2e}"
-
-
-def test_check(check: Check, records: Any) -> CheckResult:
-    """Put one check to every record."""
-    rows = records[records["measure"] == check.measure]
-    for key, value in check.where.items():
-        rows = rows[rows[key] == value] if key in rows else rows.iloc[:0]
-    head = {"id": check.id, "sentence": check.sentence, "source": check.source, "n": len(rows)}
-    if rows.empty:
-        text = f"Not tested: no record of {check.measure!r}."
-        return CheckResult(**head, passed=None, text=text)
-    worst = _worst_step(check, rows) if check.monotone else _worst_value(check, rows)
-    if worst:
-        return CheckResult(**head, passed=False, text=f"Fails: {worst}.")
-    return CheckResult(**head, passed=True, text=f"Passes in all {len(rows)} records.")
-
-
-test_check.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
-
-
-def _worst_value(check: Check, rows: Any) -> str:
-    """The record that breaks the statement most, in words; empty if none does."""
-    values = rows["value"].astype(float)
-    excess = values * 0.0
-    if check.at_most is not None:
-        excess = excess.clip(lower=0).combine(values - check.at_most, max)
-    if check.at_least is not None:
-        excess = excess.combine(check.at_least - values, max)
-    if check.equals is not None:
-        excess = excess.combine((values - check.equals).abs() - check.tolerance, max)
-    bad = excess[(excess > 0) | values.isna()]
-    if bad.empty:
-        return ""
-    name = bad.idxmax() if bad.notna().any() else bad.index[0]
-    row = rows.loc[name]
-    return f"{check.measure} is {number(float(row['value']))} at {_place(row)} ({len(bad)} in all)"
-
-
-def _worst_step(check: Check, rows: Any) -> str:
-    """The worst fall (or rise) along the key, in words; empty if there is none."""
-    wanted = check.monotone
-    assert wanted is not None  # noqa: S101 - the caller looked
-    if wanted.along not in rows:
-        return f"the records have no key {wanted.along!r}"
-    sign = 1.0 if wanted.order == "non-decreasing" else -1.0
-    keys = [k for k in rows if k not in ("measure", "value", "unit", "trial", wanted.along)]
-    groups = rows.groupby(keys, dropna=False) if keys else [((), rows)]
-    worst, said = wanted.tolerance, ""
-    for _, group in groups:
-        ordered = group.sort_values(wanted.along)
-        steps = ordered["value"].astype(float).diff() * -sign
-        if not steps.iloc[1:].notna().all():
-            return f"{check.measure} has no value at {_place(ordered.iloc[0])}"
-        if len(steps) > 1 and steps.max() > worst:
-            worst = float(steps.max())
-            said = f"{check.measure} moves the wrong way by {number(worst)} at " + _place(
-                ordered.loc[steps.idxmax()]
-            )
-    return said
-
-
-def _place(row: Any) -> str:
-    """The keys of a record, for people."""
-    skipped = ("measure", "value", "unit", "trial")
-    keys = {k: v for k, v in row.items() if k not in skipped and v == v}
-    return ", ".join(f"{k} {v}" for k, v in keys.items()) or "the only record"
+def _needed(claim: Claim, unit: str) -> str:
+    """Where a claim needs its effect to lie."""
+    margin = amount(claim.margin, unit)
+    if claim.direction != "within":
+        return f"{claim.direction} {margin if claim.margin else 0}"
+    return f"between -{amount(claim.margin, unit, bare=True)} and {margin}"

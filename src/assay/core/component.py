@@ -10,35 +10,34 @@ The decorator only registers: called directly, a component is the plain function
 
 import importlib
 import inspect
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
-from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin, overload
 
-from assay.core.identity import code_digest, content_digest, digest, library_versions
+from assay.core.annotations import File, Folder, Seed, is_namedtuple, strip_none, type_name
+from assay.core.identity import code_digest, digest, library_versions
+from assay.core.params import EMPTY, Param, short
 from assay.errors import ParameterError, UsageError, WorkflowError, did_you_mean
 
+__all__ = [
+    "Component",
+    "File",
+    "Folder",
+    "Param",
+    "Port",
+    "Resources",
+    "Seed",
+    "component",
+    "describe",
+    "find",
+    "is_namedtuple",
+]
+
 F = TypeVar("F", bound=Callable[..., Any])
-
-Seed = NewType("Seed", int)
-"""A parameter of this type receives a seed derived from the study's seed and the step's name."""
-
-
-@dataclass(frozen=True)
-class Content:
-    """Marks a path that counts by what it holds, not by its name."""
-
-    kind: Literal["file", "folder"]
-
-
-File = Annotated[Path, Content("file")]
-"""A path to a file; as a parameter it counts by content."""
-
-Folder = Annotated[Path, Content("folder")]
-"""A path to a folder; as a parameter it counts by names and contents."""
+REF_NAMES = ("step", "port", "parse")
+"""Names that an output cannot have, because the reference to a step has them."""
 
 
 @dataclass(frozen=True)
@@ -67,20 +66,6 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Param:
-    """One parameter: its annotation and its default (``inspect.Parameter.empty`` if required)."""
-
-    name: str
-    type: Any
-    default: Any
-
-    @property
-    def required(self) -> bool:
-        """Whether a value must be given."""
-        return self.default is inspect.Parameter.empty
-
-
-@dataclass(frozen=True)
 class Component:
     """What the signature of a component says; made by [`component`][assay.component]."""
 
@@ -92,6 +77,9 @@ class Component:
     recipe: tuple[str, ...] = ()
     """Command line of an external program, part of the identity."""
 
+    def __post_init__(self) -> None:
+        _refuse_unclear(inspect.signature(self.function), self.reference)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel by name where the name leads back here, by value otherwise (a notebook cell)."""
         if self.function.__module__ != "__main__":
@@ -100,8 +88,8 @@ class Component:
                     return find, (self.reference,)
             except UsageError:
                 pass
-        parts = (self.function, self.version, self.requires, self.resources, self.keep)
-        return Component, (*parts, self.recipe)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return _by_value, ({**values, "identity": self.identity},)
 
     @property
     def name(self) -> str:
@@ -134,60 +122,60 @@ class Component:
         """Inputs by name."""
         ports: dict[str, Port] = {}
         for p in inspect.signature(self.function).parameters.values():
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
-                optional, wanted = _strip_none(self._annotation(p.name))
-                gathers = get_origin(wanted) is list
-                wanted = get_args(wanted)[0] if gathers and get_args(wanted) else wanted
-                ports[p.name] = Port(p.name, wanted, optional and p.default is None, gathers)
+            if p.kind is p.POSITIONAL_OR_KEYWORD:
+                can_be_none, rest = strip_none(self._hints[p.name])
+                optional = p.default is None
+                if optional and not can_be_none:
+                    raise WorkflowError(
+                        f"the default of input {p.name!r} is None, which its type does not allow",
+                        where=self.reference,
+                        accepted=f"{type_name(rest)} | None",
+                    )
+                if (get_origin(rest) or rest) is list:
+                    item = (*get_args(rest), Any)[0]
+                    ports[p.name] = Port(p.name, item, optional, gathers=True)
+                else:
+                    ports[p.name] = Port(p.name, self._hints[p.name], optional, gathers=False)
         return ports
 
     @cached_property
     def params(self) -> dict[str, Param]:
         """Parameters by name."""
-        signature = inspect.signature(self.function)
         return {
-            p.name: Param(p.name, self._annotation(p.name), p.default)
-            for p in signature.parameters.values()
+            p.name: Param(p.name, self._hints[p.name], p.default)
+            for p in inspect.signature(self.function).parameters.values()
             if p.kind is p.KEYWORD_ONLY
         }
-
-    def _annotation(self, name: str) -> Any:
-        if name not in self._hints:
-            raise WorkflowError(f"{name!r} has no type annotation", where=self.reference)
-        return self._hints[name]
 
     @property
     def seeds(self) -> list[str]:
         """Names of the parameters that receive a seed."""
-        return [p.name for p in self.params.values() if p.type is Seed]
+        return [p.name for p in self.params.values() if p.is_seed]
 
     @property
     def returns(self) -> Any:
         """The annotation of the value returned."""
-        return self._hints.get("return", Any)
+        return self._hints["return"]
 
     @cached_property
     def outputs(self) -> dict[str, Any]:
         """Output ports by name; a single output has the name ``""``."""
-        if is_namedtuple(self.returns):
-            return typing.get_type_hints(self.returns, include_extras=True)
-        return {"": self.returns}
+        if not is_namedtuple(self.returns):
+            return {"": self.returns}
+        ports = typing.get_type_hints(self.returns, include_extras=True)
+        for name in REF_NAMES:
+            if name in ports:
+                raise WorkflowError(f"an output cannot be named {name!r}", where=self.reference)
+        return ports
 
     @cached_property
     def identity(self) -> str:
-        """Digest of the code, the version, and the libraries named in ``requires``."""
+        """Digest of the code, the version, and the libraries named in ``requires``.
+
+        It is taken once: what is edited later counts when the module is imported anew.
+        """
         code = list(self.recipe) if self.recipe else code_digest(self.function)
         return digest([self.name, self.version, code, library_versions(self.requires)])
-
-    @cached_property
-    def _model(self) -> Any:
-        import pydantic
-
-        fields: dict[str, Any] = {
-            p.name: (p.type, ... if p.required else p.default) for p in self.params.values()
-        }
-        config = pydantic.ConfigDict(extra="forbid", validate_default=True, protected_namespaces=())
-        return pydantic.create_model(f"{self.name}_parameters", __config__=config, **fields)
 
     def validate(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
         """Check and convert parameter values; defaults are filled in.
@@ -200,8 +188,6 @@ class Component:
             ParameterError: If a name is unknown, a value is missing or refused, or a path does
                 not exist.
         """
-        import pydantic
-
         for name in values:
             if name not in self.params:
                 hint = did_you_mean(name, self.params)
@@ -210,26 +196,37 @@ class Component:
                 raise ParameterError(
                     f"{self.name} has no parameter {name!r}", where=f"{where}.{name}", next=hint
                 )
-        try:
-            model = self._model(**values)
-        except pydantic.ValidationError as error:
-            raise _parameter_error(error, where, self) from None
-        checked = {name: getattr(model, name) for name in self.params}
-        for name, value in checked.items():
-            _require_path(self.params[name].type, value, f"{where}.{name}")
+        checked: dict[str, Any] = {}
+        for name, param in self.params.items():
+            value, place = values.get(name, param.default), f"{where}.{name}"
+            if value is EMPTY:
+                raise ParameterError(
+                    f"{self.name} needs a value", where=place, accepted=type_name(param.type)
+                )
+            checked[name] = param.check(value, place)
         return checked
 
     def key_form(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters as JSON for the key: files and folders are replaced by their content."""
-        form: dict[str, Any] = self._model.model_construct(**values).model_dump(mode="json")
-        for name, param in self.params.items():
-            if content_of(param.type) and values[name] is not None:
-                form[name] = {"content": content_digest(Path(values[name]))}
-        return form
+        """Checked parameters as JSON for the key."""
+        return {name: param.form(values[name]) for name, param in self.params.items()}
+
+
+@overload
+def component(function: F, /) -> F: ...
+
+
+@overload
+def component(
+    *,
+    version: str = ...,
+    requires: Sequence[str] = ...,
+    resources: Resources = ...,
+    keep: bool = ...,
+) -> Callable[[F], F]: ...
 
 
 def component(
-    function: F | None = None,
+    function: Callable[..., Any] | None = None,
     *,
     version: str = "1",
     requires: Sequence[str] = (),
@@ -248,6 +245,9 @@ def component(
     Returns:
         The function itself, unchanged.
 
+    Raises:
+        WorkflowError: If the signature leaves open what is an input, a parameter or the output.
+
     Example:
         >>> @component
         ... def double(x: int, *, times: int = 2) -> int:
@@ -258,12 +258,46 @@ def component(
         ['times']
     """
 
-    def register(function: F) -> F:
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
         made = Component(function, version, tuple(requires), resources, keep)
         function.__assay__ = made  # type: ignore[attr-defined]
         return function
 
     return register if function is None else register(function)
+
+
+def _refuse_unclear(signature: inspect.Signature, where: str) -> None:
+    """Refuse a signature that does not say what is an input, a parameter or the output."""
+    for p in signature.parameters.values():
+        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            raise WorkflowError(
+                f"{p} is neither an input nor a parameter", where=where, accepted="named arguments"
+            )
+        if p.kind is p.POSITIONAL_ONLY:
+            raise WorkflowError(
+                f"input {p.name!r} cannot be fed by name", where=where, next="Leave out the `/`."
+            )
+        if p.annotation is EMPTY:
+            raise WorkflowError(f"{p.name!r} has no type annotation", where=where)
+        if p.kind is p.POSITIONAL_OR_KEYWORD and not (p.default is EMPTY or p.default is None):
+            raise WorkflowError(
+                f"input {p.name!r} has the default {short(p.default)}",
+                where=where,
+                accepted="no default, or None for an input that may be left open",
+                next="Put it after a `*` to make it a parameter.",
+            )
+    if signature.return_annotation is signature.empty:
+        raise WorkflowError("the value returned has no type annotation", where=where)
+
+
+def _by_value(values: dict[str, Any]) -> Component:
+    """A component that no name leads to, with the identity it had where its source was.
+
+    The function refers to its component and is not whole yet, so nothing is checked again.
+    """
+    made = object.__new__(Component)
+    made.__dict__.update(values)
+    return made
 
 
 def describe(function: Any) -> Component:
@@ -290,119 +324,22 @@ def find(reference: str, where: str = "") -> Component:
         UsageError: If the module or the function is not there.
     """
     module, _, name = reference.partition(":")
-    if not name:
+    if not (module and name):
         raise UsageError(
             f"{reference!r} names no component", where=where, accepted="module:function"
         )
+    place = where or reference
     try:
         target: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise UsageError(f"no module {error.name!r}", where=where or reference) from error
+        raise UsageError(f"no module {error.name!r}", where=place) from error
+    except (ImportError, SyntaxError, TypeError, ValueError) as error:
+        raise UsageError(f"module {module!r} cannot be imported ({error})", where=place) from error
     for part in name.split("."):
         if not hasattr(target, part):
             known = [n for n, v in vars(target).items() if hasattr(v, "__assay__")]
             raise UsageError(
-                f"{module} has no component {part!r}", where=where, next=did_you_mean(part, known)
+                f"{module} has no component {part!r}", where=place, next=did_you_mean(part, known)
             )
         target = getattr(target, part)
     return describe(target)
-
-
-def is_namedtuple(annotation: Any) -> bool:
-    """Whether an annotation is a NamedTuple class, whose fields are ports."""
-    return (
-        isinstance(annotation, type)
-        and issubclass(annotation, tuple)
-        and hasattr(annotation, "_fields")
-    )
-
-
-def content_of(annotation: Any) -> Content | None:
-    """The marker of a ``File`` or ``Folder`` annotation (also when optional)."""
-    _, annotation = _strip_none(annotation)
-    if get_origin(annotation) is Annotated:
-        return next((a for a in get_args(annotation)[1:] if isinstance(a, Content)), None)
-    return None
-
-
-def fits(produced: Any, wanted: Any) -> bool:
-    """Whether a value of type ``produced`` may enter a port of type ``wanted``.
-
-    Example:
-        >>> fits(int, float), fits(str, int), fits(int, int | None)
-        (True, False, True)
-    """
-    if produced is wanted or Any in (produced, wanted) or wanted is object:
-        return True
-    if content_of(produced) or content_of(wanted):
-        return content_of(produced) == content_of(wanted)
-    if isinstance(produced, NewType):
-        return not isinstance(wanted, NewType) and fits(produced.__supertype__, wanted)
-    produced, wanted = _plain(produced), _plain(wanted)
-    if _is_union(wanted):
-        return any(fits(produced, each) for each in get_args(wanted))
-    if _is_union(produced):
-        return all(fits(each, wanted) for each in get_args(produced))
-    made, asked = get_origin(produced) or produced, get_origin(wanted) or wanted
-    if not (isinstance(made, type) and isinstance(asked, type)):
-        return made == asked and get_args(produced) == get_args(wanted)
-    if not issubclass(made, asked) and not (made is int and asked is float):
-        return False
-    have, need = get_args(produced), get_args(wanted)
-    return not (have and need) or (
-        len(have) == len(need) and all(map(fits, have, need, strict=True))
-    )
-
-
-def type_name(annotation: Any) -> str:
-    """An annotation as a reader would write it."""
-    marker = content_of(annotation)
-    if marker:
-        return marker.kind.capitalize()
-    if get_origin(annotation) is Annotated:
-        return type_name(get_args(annotation)[0])
-    if get_origin(annotation) or _is_union(annotation):
-        return str(annotation).replace("typing.", "")
-    return getattr(annotation, "__name__", str(annotation))
-
-
-def _plain(annotation: Any) -> Any:
-    """An annotation without Annotated and without the shape of an array."""
-    if get_origin(annotation) is Annotated:
-        return _plain(get_args(annotation)[0])
-    return getattr(annotation, "array_type", annotation)
-
-
-def _is_union(annotation: Any) -> bool:
-    return get_origin(annotation) in (Union, types.UnionType)
-
-
-def _strip_none(annotation: Any) -> tuple[bool, Any]:
-    """(whether None is allowed, the annotation without None)."""
-    if not _is_union(annotation) or type(None) not in get_args(annotation):
-        return False, annotation
-    rest = tuple(a for a in get_args(annotation) if a is not type(None))
-    return True, rest[0] if len(rest) == 1 else Union[rest]  # noqa: UP007 - built at run time
-
-
-def _parameter_error(error: Any, where: str, component: Component) -> ParameterError:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"]) or "?"
-    place = f"{where}.{name}"
-    if first["type"] == "missing":
-        return ParameterError(f"{component.name} needs a value", where=place, next="Set it.")
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if first["msg"].startswith("Value error"):
-        return ParameterError(message, where=place)
-    return ParameterError(f"{first['input']!r} is refused", where=place, accepted=message)
-
-
-def _require_path(annotation: Any, value: Any, where: str) -> None:
-    marker = content_of(annotation)
-    if marker is None or value is None:
-        return
-    path = Path(value)
-    there = path.is_file() if marker.kind == "file" else path.is_dir()
-    if not there:
-        what = f"no such {marker.kind}" if not path.exists() else f"{path} is not a {marker.kind}"
-        raise ParameterError(f"{what}: {path}" if "no such" in what else what, where=where)

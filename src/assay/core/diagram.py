@@ -37,9 +37,7 @@ def _places(flow: Workflow) -> dict[str, tuple[int, int]]:
     for step in flow.order():
         column[step.name] = max((column[r.step] + 1 for _, r in step.refs() if r.step), default=0)
     for name in reversed(list(column)):  # a step stands right before the first that needs it
-        after = [
-            column[s.name] for s in flow.steps.values() for _, r in s.refs() if r.step == name
-        ]
+        after = [column[s.name] for s in flow.steps.values() for _, r in s.refs() if r.step == name]
         column[name] = max(column[name], min(after, default=column[name] + 1) - 1)
     used: dict[int, int] = {}
     placed: dict[str, tuple[int, int]] = {}

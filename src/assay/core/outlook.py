@@ -1,6 +1,7 @@
 """What a run would do, and why: the table behind ``--dry-run``."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from assay.core.execution import Driver, State
@@ -10,6 +11,7 @@ from assay.core.store import Store
 from assay.core.worker import contents
 
 Fate = Literal["cached", "will run", "depends"]
+Last = dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -22,27 +24,32 @@ class Line:
 
 
 def outlook(plan: Plan, store: Store) -> list[Line]:
-    """Foresee a run without computing anything."""
-    driver, index = Driver(plan, store), Index(store)
+    """Foresee a run without computing anything.
+
+    ``cached``: its value is in the store, or nothing that runs needs it. ``will run``: all that
+    feeds it is in the store, and it is not. ``depends``: something that feeds it runs first; if
+    that gives the same bytes as before, the step may turn out to be in the store.
+    """
+    driver = Driver(plan, store)
     driver.resolve()
-    lines: list[Line] = []
-    for name, node in plan.nodes.items():
-        state = driver.states[name]
-        if name not in driver.demanded:
-            fate, why = ("cached", "in the store") if state.ok else ("cached", "not needed")
-        elif not all(driver.states[s.node].ok for s in node.sources()):
-            first = next(s.node for s in node.sources() if not driver.states[s.node].ok)
-            fate, why = "depends", f"on {plan.nodes[first].label}"
-        else:
-            fate, why = "will run", _why(driver, index, node, state)
-        lines.append(Line(node.label, fate, why))  # type: ignore[arg-type]
-    return lines
+    latest = cache(Index(store).latest)
+    return [_line(driver, node, latest) for node in plan.nodes.values()]
 
 
-def _why(driver: Driver, index: Index, node: Node, state: State) -> str:
+def _line(driver: Driver, node: Node, latest: Any) -> Line:
+    state = driver.states[node.id]
+    if node.id not in driver.demanded:
+        there = all(map(driver.store.has, state.artifacts.values()))
+        return Line(node.label, "cached", "in the store" if there else "not needed")
+    for source in node.sources():
+        if not driver.states[source.node].ok:
+            return Line(node.label, "depends", f"on {driver.plan.nodes[source.node].label}")
+    return Line(node.label, "will run", _why(driver, node, state, latest(node.component.reference)))
+
+
+def _why(driver: Driver, node: Node, state: State, last: Last) -> str:
     if driver.store.step(state.key) is not None:
         return "its value was collected"
-    last = index.latest(node.component.reference)
     if last is None:
         return "never run"
     if last["identity"] != node.component.identity:

@@ -1,7 +1,7 @@
 """The three places a step can run, all through Dask and all behind the same four methods.
 
-`Inline` is Dask's synchronous executor (``--workers 0``, debugging), `Cluster` is a local cluster of
-single-threaded processes or any ``distributed`` scheduler whose workers see the store.
+`Inline` is Dask's synchronous executor (``--workers 0``, debugging); `Cluster` is a local cluster
+of single-threaded processes, or any ``distributed`` scheduler whose workers see the store.
 """
 
 import queue
@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from assay.core.component import Resources
 from assay.core.task import Emit, available_cores
@@ -110,17 +110,17 @@ class Cluster:
             self._probe(store, address)
 
     def _start(self, workers: int) -> Any:
-        import dask
+        from dask import config
         from distributed import Client, LocalCluster
 
         self._hidden = _main_not_imported()
         self._hidden.__enter__()
-        with dask.config.set({"distributed.worker.daemon": True}):
+        with config.set({"distributed.worker.daemon": True}):
             self._cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                dashboard_address=cast(str, None),  # no web page; the annotation forgets it
                 memory_limit=0,
                 silence_logs=50,
             )

@@ -8,12 +8,15 @@ stored also needs the content of the inputs and is computed when they are there.
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from assay.core.annotations import content_of
 from assay.core.component import Component, Resources
-from assay.core.identity import digest
+from assay.core.identity import content_digest, digest
 from assay.core.records import Records
-from assay.core.workflow import Ref, Step, Workflow
+from assay.core.steps import Ref, Refs, Step, several
+from assay.core.workflow import Workflow
 from assay.errors import WorkflowError
 
 Index = tuple[int, ...]
@@ -173,46 +176,51 @@ class _Layout:
         return made
 
     def _node(self, step: Step, axes: Sequence[str], index: Index) -> str:
-        member = self._member(axes, index)
-        params = self._params(step, axes, index, member)
+        params = self._params(step, axes, index)
         inputs = {
             name: self._input(step, name, source, axes, index)
             for name, source in step.inputs.items()
         }
-        shape = {name: _shape(source) for name, source in sorted(inputs.items())}
+        shape = {name: _shape(source) for name, source in inputs.items()}
         form = step.component.key_form(params)
         node = digest([step.component.identity, form, shape])
         if node not in self.nodes:
+            member = self._member(axes, index)
             self.nodes[node] = Node(node, step.name, member, step.component, params, inputs)
         return node
 
     def _member(self, axes: Sequence[str], index: Index) -> dict[str, Any]:
+        """Values of the axes by parameter, or by ``step.parameter`` where two share a name."""
         member: dict[str, Any] = {}
         for axis, position in zip(axes, index, strict=True):
-            over = self.flow.steps[axis].over
-            member |= {name: values[position] for name, values in over.items()}
+            for name, values in self.flow.steps[axis].over.items():
+                member[f"{axis}.{name}" if name in member else name] = values[position]
         return member
 
-    def _params(
-        self, step: Step, axes: Sequence[str], index: Index, member: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _params(self, step: Step, axes: Sequence[str], index: Index) -> dict[str, Any]:
         given = dict(step.params)
-        if step.over:
-            given |= {name: values[index[-1]] for name, values in step.over.items()}
-        for name in step.component.seeds:
-            if name not in given:
-                given[name] = derive_seed(self.seed, step.name, member)
-        return step.component.validate(given, step.name)
+        given |= {name: values[index[-1]] for name, values in step.over.items()}
+        derived = [name for name in step.component.seeds if name not in given]
+        checked = step.component.validate(given | dict.fromkeys(derived, 0), step.name)
+        for name in derived:
+            checked[name] = derive_seed(self.seed, step.name, self._lasting(axes, index))
+        return checked
+
+    def _lasting(self, axes: Sequence[str], index: Index) -> dict[str, str]:
+        """The member in a form that is the same wherever its files lie."""
+        found: dict[str, str] = {}
+        for axis, position in zip(axes, index, strict=True):
+            step = self.flow.steps[axis]
+            for name, values in step.over.items():
+                value, kind = values[position], step.component.params[name].type
+                said = content_digest(Path(value).expanduser()) if content_of(kind) else repr(value)
+                found[f"{axis}.{name}"] = said
+        return found
 
     def _input(
-        self,
-        step: Step,
-        name: str,
-        source: Ref | tuple[Ref, ...],
-        axes: Sequence[str],
-        index: Index,
+        self, step: Step, name: str, source: Refs, axes: Sequence[str], index: Index
     ) -> Source | tuple[Gather, ...]:
-        refs = source if isinstance(source, tuple) else (source,)
+        refs = several(source)
         if step.component.inputs[name].gathers:
             return tuple(self._gather(ref, axes, index) for ref in refs)
         at = dict(zip(axes, index, strict=True))
@@ -229,8 +237,8 @@ class _Layout:
             if all(here[axis] == at[axis] for axis in own if axis in at):
                 rest = tuple(here[axis] for axis in own if axis not in at)
                 members.append((rest, Source(node, ref.port)))
-        least = self.flow.steps[ref.step].min_ok
-        return Gather(tuple(members), ref.step, len(members) if least is None else least)
+        least = self.flow.steps[ref.step].min_ok or len(members)
+        return Gather(tuple(members), ref.step, min(least, len(members)))
 
 
 def _shape(source: Source | tuple[Gather, ...]) -> Any:
@@ -239,11 +247,10 @@ def _shape(source: Source | tuple[Gather, ...]) -> Any:
     return [[[s.node, s.port] for _, s in gather.members] for gather in source]
 
 
-def derive_seed(seed: int, step: str, member: Mapping[str, Any]) -> int:
+def derive_seed(seed: int, step: str, member: Mapping[str, str]) -> int:
     """Seed of one step: from the study's seed, the step's name and the member, never the choice.
 
     Compared trials therefore share their random numbers, while members of an `each` have their
-    own. The value lies in [0, 2**63).
+    own. The value lies in [0, 2**32), which every library accepts as a seed.
     """
-    text = digest([int(seed), step, {k: repr(v) for k, v in member.items()}])
-    return int(text[:16], 16) >> 1
+    return int(digest([seed, step, dict(member)])[:8], 16)

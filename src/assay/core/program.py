@@ -3,27 +3,36 @@
     @program("gdaldem slope {dem} {slope:.tif} -s {scale}", version="3.6")
     def slope(dem: File, *, scale: float = 1.0) -> File: ...
 
-A placeholder names an input, a parameter or an output; an output's format is the suffix its file
-gets. A single output may have any name that is neither an input nor a parameter; several are the
-fields of a NamedTuple of ``File``. The command is an argument list and never passes through a shell.
-With ``image=`` it runs in a container whose engine (docker, podman) is on the path.
+A placeholder names an input, a parameter or an output. Behind the colon stands, for an output, the
+suffix its file gets and, for a parameter, its format as in an f-string; braces are doubled to stand
+for themselves. A single output may have any name that is neither an input nor a parameter; several
+are the fields of a NamedTuple of ``File`` and ``Folder``. A word that is nothing but a placeholder
+becomes one word per item of a list, and none at all for None.
+
+The command is an argument list and never passes through a shell. With ``image=`` it runs in a
+container whose engine (docker, podman) is on the path; name the image by its digest to fix it.
 """
 
 import functools
+import inspect
+import os
 import shlex
 import shutil
 import string
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from assay.core.component import Component, Resources, content_of, describe, is_namedtuple
+from assay.core.annotations import content_of, is_namedtuple, strip_none
+from assay.core.component import Component, Resources
 from assay.core.task import task
 from assay.errors import StepError, WorkflowError, did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
-TAIL = 400
+LOG = "command-output.log"
+"""What the program said; no output can have this name, since a port's name has no dash."""
 
 
 def program(
@@ -55,15 +64,14 @@ def program(
     words = tuple(shlex.split(command) if isinstance(command, str) else command)
 
     def register(function: F) -> F:
-        outputs = _outputs(words, function)
+        declared = Component(function)
+        made = _Command(words, _outputs(words, declared), declared, image, engine)
 
         @functools.wraps(function)
         def call(*inputs: Any, **values: Any) -> Any:
-            bound = {**dict(zip(describe(call).inputs, inputs, strict=False)), **values}
-            made = describe(call)
-            for name, param in made.params.items():
-                bound.setdefault(name, param.default)
-            return _run(made, words, outputs, bound, image, engine)
+            bound = inspect.signature(function).bind(*inputs, **values)
+            bound.apply_defaults()
+            return made.run(bound.arguments)
 
         recipe = (*words, image)
         call.__assay__ = Component(  # type: ignore[attr-defined]
@@ -74,26 +82,40 @@ def program(
     return register
 
 
-def _placeholders(words: Sequence[str]) -> dict[str, str]:
-    """Names in the command with their formats."""
-    found: dict[str, str] = {}
-    for word in words:
-        for _, name, suffix, _ in string.Formatter().parse(word):
-            if name:
-                found[name] = suffix or found.get(name, "")
+# -- what the signature and the command say of each other -----------------------------------------
+
+
+def _placeholders(word: str, where: str) -> list[tuple[str, str]]:
+    """Names in a word with what stands behind their colon."""
+    try:
+        parts = list(string.Formatter().parse(word))
+    except ValueError as error:
+        raise WorkflowError(
+            f"{word!r} cannot be read: {error}", where=where, next="Double braces that stay."
+        ) from error
+    found = [(name, spec or "") for _, name, spec, _ in parts if name is not None]
+    changed = any(conversion for *_, conversion in parts)
+    for name, _ in found:
+        if not name.isidentifier() or changed:
+            raise WorkflowError(
+                f"placeholder {{{name}}} is not a name",
+                where=where,
+                next="Double braces that stay.",
+            )
     return found
 
 
-def _outputs(words: Sequence[str], function: Callable[..., Any]) -> dict[str, str]:
-    """Suffix by output port."""
-    shape = Component(function)
-    where = shape.reference
-    named = _placeholders(words)
-    free = {n: s for n, s in named.items() if n not in shape.inputs and n not in shape.params}
-    for name, port in shape.inputs.items():
-        if content_of(port.type) is None:
-            raise WorkflowError(f"input {name!r} is not a File or Folder", where=where)
-    if not is_namedtuple(shape.returns):
+def _outputs(words: Sequence[str], declared: Component) -> dict[str, str]:
+    """Suffix by output, after a look at every placeholder and port."""
+    where, free = declared.reference, dict[str, str]()
+    for word in words:
+        for name, spec in _placeholders(word, where):
+            if name in declared.inputs:
+                _check_input(name, spec, word, declared)
+            elif name not in declared.params:
+                free[name] = spec or free.get(name, "")
+    _check_ports(declared)
+    if not is_namedtuple(declared.returns):
         if len(free) != 1:
             raise WorkflowError(
                 f"{len(free)} placeholders are neither input nor parameter: {', '.join(free)}",
@@ -102,57 +124,145 @@ def _outputs(words: Sequence[str], function: Callable[..., Any]) -> dict[str, st
             )
         return free
     for name in free:
-        if name not in shape.outputs:
+        if name not in declared.outputs:
+            names = [*declared.inputs, *declared.params, *declared.outputs]
             raise WorkflowError(
-                f"placeholder {name!r} is not known",
-                where=where,
-                next=did_you_mean(name, [*shape.inputs, *shape.params, *shape.outputs]),
+                f"placeholder {name!r} is not known", where=where, next=did_you_mean(name, names)
             )
-    absent = [name for name in shape.outputs if name not in free]
+    absent = [name for name in declared.outputs if name not in free]
     if absent:
         raise WorkflowError(f"output {absent[0]!r} is not in the command", where=where)
     return free
 
 
-def _run(
-    made: Component,
-    words: Sequence[str],
-    outputs: Mapping[str, str],
-    values: Mapping[str, Any],
-    image: str,
-    engine: str,
-) -> Any:
-    folder = task().scratch()
-    paths = {name: folder / f"{name}{suffix}" for name, suffix in outputs.items()}
-    filled = {**{k: str(v) for k, v in values.items()}, **{k: str(v) for k, v in paths.items()}}
-    line = [_fill(word, filled) for word in words]
-    if image:
-        line = [*_container(made, values, folder, image, engine), *line]
-    if shutil.which(line[0]) is None:
+def _check_ports(declared: Component) -> None:
+    """Inputs and outputs are files and folders; an output is always there."""
+    where = declared.reference
+    for name, port in declared.inputs.items():
+        if content_of(port.type) is None:
+            raise WorkflowError(f"input {name!r} is not a File or Folder", where=where)
+    for name, kind in declared.outputs.items():
+        if content_of(kind) is None or strip_none(kind)[0]:
+            said = f"output {name!r}" if name else "the output"
+            raise WorkflowError(f"{said} is not a File or Folder", where=where)
+
+
+def _check_input(name: str, spec: str, word: str, declared: Component) -> None:
+    port = declared.inputs[name]
+    if spec:
+        raise WorkflowError(
+            f"input {name!r} has its own suffix and takes no {spec!r}", where=declared.reference
+        )
+    if (port.gathers or port.optional) and word != f"{{{name}}}":
+        raise WorkflowError(
+            f"input {name!r} may be several files or none, and {word!r} is one word",
+            where=declared.reference,
+            next=f"Let {{{name}}} stand alone.",
+        )
+
+
+# -- running it -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Command:
+    words: tuple[str, ...]
+    outputs: Mapping[str, str]
+    declared: Component
+    image: str
+    engine: str
+
+    def run(self, values: Mapping[str, Any]) -> Any:
+        """Run the program in the step's folder and return the files it wrote."""
+        folder = task().scratch()
+        paths = {name: folder / f"{name}{suffix}" for name, suffix in self.outputs.items()}
+        for path in paths.values():
+            _remove(path)  # left by an attempt that was killed
+        filled = {**values, **paths}
+        line = [made for word in self.words for made in _fill(word, filled, self.outputs)]
+        if self.image:
+            line = [*self._container(values, folder), *line]
+        _execute(line, folder)
+        for path, (name, kind) in zip(paths.values(), self._ports(), strict=True):
+            there = path.is_dir() if kind == "folder" else path.is_file()
+            if not there:
+                said = f"did not write {kind} {name!r} ({path.name})"
+                raise StepError(f"{line[0]} ended well but {said}")
+        if is_namedtuple(self.declared.returns):
+            return self.declared.returns(**paths)
+        return next(iter(paths.values()))
+
+    def _ports(self) -> Iterable[tuple[str, str]]:
+        kinds = self.declared.outputs
+        for name in self.outputs:
+            marker = content_of(kinds.get(name, kinds.get("")))
+            yield name, marker.kind if marker else "file"
+
+    def _container(self, values: Mapping[str, Any], folder: Path) -> list[str]:
+        """Arguments that start the image: files readable, the folder writable, no network."""
+        given = [
+            v for value in values.values() for v in (value if isinstance(value, list) else [value])
+        ]
+        mounts = [f"{path}:{path}:ro" for path in given if isinstance(path, Path)]
+        mounts.append(f"{folder}:{folder}")
+        flags = [word for mount in mounts for word in ("-v", mount)]
+        return [
+            self.engine,
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "-w",
+            str(folder),
+            *flags,
+            self.image,
+        ]
+
+
+def _fill(word: str, values: Mapping[str, Any], outputs: Mapping[str, str]) -> list[str]:
+    """The words that a word with placeholders becomes."""
+    parts = list(string.Formatter().parse(word))
+    text, name, spec, _ = parts[0] if parts else ("", None, "", None)
+    if len(parts) == 1 and not text and name is not None:
+        value = values[name]
+        if value is None:
+            return []
+        if isinstance(value, list | tuple):
+            return [format(each, spec or "") for each in value]
+    filled = ""
+    for text, name, spec, _ in parts:
+        filled += text
+        if name is not None:
+            filled += str(values[name]) if name in outputs else format(values[name], spec or "")
+    return [filled]
+
+
+def _execute(line: Sequence[str], folder: Path) -> None:
+    found = shutil.which(line[0])
+    if found is None:
         raise StepError(f"no program {line[0]!r} on the path", next="Install it, or correct PATH.")
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
-    (folder / "output.log").write_text(done.stdout + done.stderr, encoding="utf-8")
+    threads = str(task().threads)
+    log = folder / LOG
+    try:
+        with log.open("wb") as said:
+            done = subprocess.run(
+                [os.path.abspath(found), *line[1:]],
+                cwd=folder,
+                env={**os.environ, "OMP_NUM_THREADS": threads},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+    except OSError as error:
+        raise StepError(f"{line[0]} cannot be started ({error.strerror})") from error
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()[-TAIL:]
-        raise StepError(f"{line[0]} ended with code {done.returncode}: {said or 'no message'}")
-    for name, path in paths.items():
-        if not path.exists():
-            raise StepError(f"{line[0]} ended well but did not write output {name!r} ({path.name})")
-    if is_namedtuple(made.returns):
-        return made.returns(**paths)
-    return next(iter(paths.values()))
+        text = log.read_bytes()[-400:].decode("utf-8", "replace").strip()
+        raise StepError(f"{line[0]} ended with code {done.returncode}: {text or 'no message'}")
 
 
-def _fill(word: str, values: Mapping[str, str]) -> str:
-    parts = string.Formatter().parse(word)
-    return "".join(text + (values[name] if name else "") for text, name, _, _ in parts)
-
-
-def _container(
-    made: Component, values: Mapping[str, Any], folder: Path, image: str, engine: str
-) -> list[str]:
-    """Arguments that start the image with inputs readable, outputs writable, and no network."""
-    mounts = [f"{Path(values[n])}:{Path(values[n])}:ro" for n in made.inputs if values.get(n)]
-    mounts.append(f"{folder}:{folder}")
-    flags = [word for mount in mounts for word in ("-v", mount)]
-    return [engine, "run", "--rm", "--network", "none", "-w", str(folder), *flags, image]
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -5,18 +5,23 @@ A row holds a measure, its value and unit, and whatever keys the component decla
 run, so a component says only what it knows itself.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from assay.core.params import native
 from assay.errors import WorkflowError
 
 Key = str | int | float | bool
-RESERVED = ("measure", "value", "unit", "step", "seed", "trial")
+FIXED = ("measure", "value", "unit")
+RESERVED = (*FIXED, "step", "seed", "trial")
 
 
 class Records:
     """A long table of measured values.
+
+    Args:
+        rows: Rows to begin with, each with a measure, a value, a unit and keys.
 
     Example:
         >>> records = Records()
@@ -25,8 +30,8 @@ class Records:
         (1, 'A1')
     """
 
-    def __init__(self, rows: Iterable[dict[str, Any]] = ()) -> None:
-        self.rows = list(rows)
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.rows: list[dict[str, Any]] = [dict(row) for row in rows]
 
     def add(self, measure: str, value: float, unit: str = "1", **keys: Key) -> None:
         """Append one value.
@@ -38,16 +43,24 @@ class Records:
             **keys: What it belongs to; ``step``, ``seed`` and ``trial`` are joined on by the run.
 
         Raises:
-            WorkflowError: If a key has a reserved name or is not a scalar.
+            WorkflowError: If the value is not a number, or a key has a reserved name or is not a
+                scalar.
         """
         for name, key in keys.items():
+            keys[name] = native(key)
             if name in RESERVED:
                 raise WorkflowError(f"a record cannot have a key named {name!r}", where=measure)
-            if not isinstance(key, str | int | float | bool):
+            if not isinstance(keys[name], Key):
                 raise WorkflowError(
                     f"key {name!r} is a {type(key).__name__}", where=measure, accepted="a scalar"
                 )
-        self.rows.append({"measure": measure, "value": float(value), "unit": unit, **keys})
+        try:
+            number = float(value)
+        except (TypeError, ValueError) as error:
+            raise WorkflowError(
+                f"the value is {value!r}", where=str(measure), accepted="one number"
+            ) from error
+        self.rows.append({"measure": measure, "value": number, "unit": unit, **keys})
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -64,15 +77,15 @@ class Records:
         """The rows as a pandas DataFrame."""
         import pandas as pd
 
-        return pd.DataFrame(self.rows, columns=None if self.rows else ["measure", "value", "unit"])
+        return pd.DataFrame(self.rows, columns=None if self.rows else list(FIXED))
 
     def to_parquet(self, path: Path) -> None:
-        """Write the rows; equal rows give equal bytes."""
+        """Write the rows; equal rows give equal bytes, whatever the order of their keys."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        columns = {name: _column([row.get(name) for row in self.rows]) for name in names}
+        keys = sorted({name for row in self.rows for name in row} - {*FIXED})
+        columns = {name: _column([row.get(name) for row in self.rows]) for name in (*FIXED, *keys)}
         pq.write_table(pa.table(columns), path, compression="zstd")
 
     @classmethod

@@ -269,7 +269,8 @@ def _vega() -> str:
     """The JavaScript that draws the charts, safe to stand inside a script element."""
     import vl_convert
 
-    return vl_convert.javascript_bundle(vl_version=_version()).replace("</script", "<\\/script")
+    bundle = vl_convert.javascript_bundle(vl_version=_version())  # pyright: ignore[reportCallIssue]
+    return bundle.replace("</script", "<\\/script")
 
 
 # -- tables -------------------------------------------------------------------------------------
@@ -282,7 +283,7 @@ def _measures(run: "Run", decisions: list[str]) -> list[dict[str, str]]:
     for measure in dict.fromkeys(records["measure"]):
         varied = [d for d in decisions if d in records]
         for _, row in summarise(records, measure, varied).iterrows():
-            spread = row["low"] == row["low"]  # noqa: PLR0124 - false for NaN
+            spread = row["low"] == row["low"]  # false for NaN
             rows.append(
                 {
                     "measure": measure.replace("_", " "),
@@ -361,7 +362,7 @@ def _environment() -> Any:
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("assay.core"),
-        autoescape=lambda name: not str(name).endswith(".md"),
+        autoescape=jinja2.select_autoescape(("html",)),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
@@ -370,7 +371,8 @@ def _environment() -> Any:
         "number": number,
         "passed": passed,
         "interval": lambda claim: Markup(interval_svg(claim)),  # noqa: S704 - numbers only
-        "raw": lambda text: Markup(text),  # noqa: S704 - made here
+        "raw": Markup,  # only what this module made
+        "cell": lambda text: text.replace("|", "\\|"),
         "script_json": lambda text: Markup(text.replace("<", "\\u003c")),  # noqa: S704 - escaped
     }
     return environment

@@ -1,10 +1,10 @@
 """A study: a workflow, the decisions varied, the seeds, and the claims tested.
 
 study = Study(
-flow,
-decisions={"manning": sweep("flood.manning", [0.02, 0.035, 0.05])},
-seeds=3,
-claims=[...],
+    flow,
+    decisions={"manning": sweep("flood.manning", [0.02, 0.035, 0.05])},
+    seeds=3,
+    claims=[...],
 )
 run = study.run("tiny")
 run.verdicts
@@ -15,13 +15,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.core.claims import Check, Claim
-from assay.core.decisions import Assign, Choices, Decision, Preset, Sampler, Use, as_decision
+from assay.core.decisions import (
+    Assign,
+    Choices,
+    Decision,
+    Preset,
+    Sampler,
+    Span,
+    Use,
+    as_decision,
+    patched,
+)
+from assay.core.params import Param, native
 from assay.core.plan import Plan
+from assay.core.records import RESERVED
+from assay.core.sampling import MOST
+from assay.core.steps import checked_name, known
 from assay.core.workflow import Workflow
-from assay.errors import UsageError, WorkflowError, did_you_mean
+from assay.errors import ClaimError, UsageError, WorkflowError, did_you_mean
 
 if TYPE_CHECKING:
     from assay.core.run import Run
+
+Seeds = int | Sequence[int]
 
 
 class Study:
@@ -39,8 +55,12 @@ class Study:
         presets: Sets of overrides by name, such as ``tiny``, ``small`` and ``paper``.
         figures: ``module:function`` that turns a run into figures.
 
+    Attributes:
+        preset: The preset of a run that names none; a study file may say it.
+        overrides: Values by ``step.parameter`` that win over presets; a study file may have some.
+
     Raises:
-        WorkflowError: If a decision or preset does not fit the workflow.
+        WorkflowError: If a decision, preset or claim does not fit the workflow.
     """
 
     def __init__(
@@ -50,14 +70,14 @@ class Study:
         name: str = "",
         title: str = "",
         decisions: Mapping[str, Any] | None = None,
-        seeds: int | Sequence[int] = 1,
+        seeds: Seeds = 1,
         sampler: Sampler | None = None,
         claims: Sequence[Claim] = (),
         checks: Sequence[Check] = (),
         presets: Mapping[str, Preset] | None = None,
         figures: str = "",
     ) -> None:
-        self.flow, self.name, self.title = flow, name or flow.name, title
+        self.flow, self.name, self.title = flow, checked_name(name or flow.name), title
         self.decisions: dict[str, Decision] = {
             n: as_decision(n, d) for n, d in (decisions or {}).items()
         }
@@ -66,25 +86,93 @@ class Study:
         self.claims, self.checks = list(claims), list(checks)
         self.presets = dict(presets or {})
         self.figures = figures
+        self.preset: str | None = None
         self.overrides: dict[str, Any] = {}
-        self._refuse_twins()
-        for decision in self.decisions.values():
-            self._try(decision)
+        if not flow.steps:
+            raise WorkflowError("has no steps", where=self.name)
+        seed_list(seeds, self.name)
+        self._check_decisions()
+        self._check_claims()
+        for preset_name, preset in self.presets.items():
+            try:
+                self._check_preset(preset)
+            except (WorkflowError, UsageError) as error:
+                raise error.at(f"preset {preset_name!r}") from error
 
-    def _refuse_twins(self) -> None:
+    # -- checking -------------------------------------------------------------------------------
+
+    def _check_decisions(self) -> None:
+        """Apply every choice once, so that a misspelt step is found before anything runs."""
+        axes = {name for step in self.flow.steps.values() for name in step.over}
+        for name, decision in self.decisions.items():
+            where = f"decision {name!r}"
+            if checked_name(name, self.name) in (*RESERVED, *axes):
+                raise WorkflowError("has the name of a column of the records", where=where)
+            choices = decision.options if isinstance(decision, Choices) else [decision.at(0.0)]
+            for _, patches in choices:
+                try:
+                    patched(self.flow, patches, {})
+                except WorkflowError as error:
+                    raise error.at(where) from error
+        changed = [(_touched(d), n) for n, d in self.decisions.items()]
+        for n, (touched, name) in enumerate(changed):
+            for others, other in changed[:n]:
+                if touched & others:
+                    both = f"decisions {other!r} and {name!r} both change {min(touched & others)}"
+                    raise WorkflowError(both, where=self.name)
+
+    def _check_claims(self) -> None:
+        """Two claims have two names, and a claim about a decision names two of its choices."""
         names = [c.id for c in (*self.claims, *self.checks)]
         twins = sorted({n for n in names if names.count(n) > 1})
         if twins:
             raise WorkflowError(f"two claims are named {twins[0]!r}", where=self.name)
+        for claim in self.claims:
+            decision = self.decisions.get(getattr(claim.estimand, "decision", ""))
+            if isinstance(decision, Choices):
+                labels = decision.labels()
+                for label in (
+                    getattr(claim.estimand, "a", None),
+                    getattr(claim.estimand, "b", None),
+                ):
+                    if label not in labels:
+                        raise ClaimError(
+                            f"no choice {label!r}",
+                            where=f"claim {claim.id!r}",
+                            next=did_you_mean(str(label), map(str, labels)),
+                        )
 
-    def _try(self, decision: Decision) -> None:
-        """Apply every choice once, so that a misspelt step is found before anything runs."""
-        choices = decision.options if isinstance(decision, Choices) else [decision.at(0.0)]
-        for _, patches in choices:
-            flow = self.flow
-            for patch in patches:
-                flow = patch.apply(flow)
-            flow.order()
+    def _check_preset(self, preset: Preset) -> None:
+        self._restricted(preset)
+        for path in preset.set:
+            self.parameter(path)
+            self._refuse_varied(path)
+        if preset.seeds is not None:
+            seed_list(preset.seeds, "seeds")
+
+    def _refuse_varied(self, path: str) -> None:
+        for name, decision in self.decisions.items():
+            if path in _touched(decision):
+                raise UsageError(
+                    f"{path} is varied by decision {name!r}",
+                    next="Set another parameter, or run a study without that decision.",
+                )
+
+    def parameter(self, path: str) -> Param:
+        """The parameter at ``step.parameter``, of the workflow or of one choice's component.
+
+        Raises:
+            WorkflowError: If there is none.
+        """
+        name, _, parameter = path.partition(".")
+        for decision in self.decisions.values():
+            for _, patches in decision.options if isinstance(decision, Choices) else ():
+                for patch in patches:
+                    if isinstance(patch, Use) and patch.step == name:
+                        if parameter in patch.component.params:
+                            return patch.component.params[parameter]
+        self.flow.locate(path)
+        return self.flow.steps[name].component.params[parameter]
 
     # -- planning -------------------------------------------------------------------------------
 
@@ -93,7 +181,7 @@ class Study:
         preset: str | None = None,
         *,
         set: Mapping[str, Any] | None = None,
-        seeds: int | Sequence[int] | None = None,
+        seeds: Seeds | None = None,
     ) -> Plan:
         """Lay out every trial.
 
@@ -107,20 +195,44 @@ class Study:
         """
         chosen = self._preset(preset)
         values = {**chosen.set, **self.overrides, **(set or {})}
-        count = seeds if seeds is not None else chosen.seeds
-        plan = Plan()
-        reached: dict[str, bool] = dict.fromkeys(values, False)
-        for point in self.sampler.points(self._restricted(chosen)):
-            flow = self._patched(point, values, reached)
+        count = next(s for s in (seeds, chosen.seeds, self.seeds) if s is not None)
+        numbers = seed_list(count, self.name)
+        for path in values:
+            self.parameter(path)
+            self._refuse_varied(path)
+        points = list(self.sampler.points(self._restricted(chosen)))
+        if len(points) * len(numbers) > MOST:
+            raise UsageError(
+                f"{len(points) * len(numbers):,} trials",
+                where=self.name,
+                accepted=f"at most {MOST:,}",
+            )
+        plan, reached = Plan(), dict[str, Any]()
+        for point in points:
+            patches = [p for _, several in point.values() for p in several]
+            here = self._those_here(values, patches)
+            reached |= here
+            flow = patched(self.flow, patches, here)
             choices = {name: label for name, (label, _) in point.items()}
-            for seed in self._seeds(count):
+            for seed in numbers:
                 plan.add_trial(flow, choices, seed)
-        for path, found in reached.items():
-            if not found:
-                self.flow.locate(path)  # raises, with a suggestion
+        for path in values:
+            if path not in reached:
+                raise UsageError(f"no trial has the parameter {path}", where=self.name)
         return plan
 
+    def _those_here(self, values: Mapping[str, Any], patches: Sequence[Any]) -> dict[str, Any]:
+        """The overrides whose parameter the components of one trial have."""
+        stands = {p.step: p.component for p in patches if isinstance(p, Use)}
+        here: dict[str, Any] = {}
+        for path, value in values.items():
+            name, _, parameter = path.partition(".")
+            if parameter in stands.get(name, self.flow.steps[name].component).params:
+                here[path] = value
+        return here
+
     def _preset(self, name: str | None) -> Preset:
+        name = self.preset if name is None else name
         if name is None:
             return Preset()
         if name not in self.presets:
@@ -129,57 +241,23 @@ class Study:
             )
         return self.presets[name]
 
-    def _seeds(self, count: int | Sequence[int] | None) -> list[int]:
-        chosen = self.seeds if count is None else count
-        numbers = list(range(chosen)) if isinstance(chosen, int) else list(chosen)
-        if not numbers:
-            raise UsageError("no seeds", where=self.name, accepted="at least one")
-        return numbers
-
     def _restricted(self, preset: Preset) -> dict[str, Decision]:
         """The decisions, with the choices a preset keeps."""
         kept = dict(self.decisions)
+        known(preset.only, self.decisions, self.name, "decision")
         for name, labels in preset.only.items():
-            decision = kept.get(name)
-            if not isinstance(decision, Choices):
+            decision, where = kept[name], f"decision {name!r}"
+            if isinstance(decision, Span):
+                raise UsageError("a range has no choices to keep", where=where)
+            options = [o for o in decision.options if o[0] in labels]
+            if isinstance(labels, str) or not options or len(options) != len(labels):
                 raise UsageError(
-                    f"no decision {name!r} to restrict",
-                    where=self.name,
-                    next=did_you_mean(name, self.decisions),
+                    f"{labels!r} are not all choices",
+                    where=where,
+                    accepted=f"a list of {', '.join(map(str, decision.labels()))}",
                 )
-            options = tuple(o for o in decision.options if o[0] in labels)
-            if len(options) != len(labels):
-                raise UsageError(
-                    f"choices {labels} are not all in decision {name!r}",
-                    where=self.name,
-                    accepted=", ".join(map(str, decision.labels())),
-                )
-            kept[name] = Choices(options)
+            kept[name] = Choices(tuple(options))
         return kept
-
-    def _patched(
-        self, point: Mapping[str, Any], values: Mapping[str, Any], reached: dict[str, bool]
-    ) -> Workflow:
-        """The workflow of one point: overrides where they apply, then the choices."""
-        flow = self.flow
-        patches = [(name, p) for name, (_, patches) in point.items() for p in patches]
-        for _, patch in patches:
-            if isinstance(patch, Use):
-                flow = patch.apply(flow)
-        for path, value in values.items():
-            step, _, parameter = path.rpartition(".")
-            if step in flow.steps and parameter in flow.steps[step].component.params:
-                flow, reached[path] = flow.with_value(path, value), True
-        for name, patch in patches:
-            if isinstance(patch, Assign):
-                if patch.path in values:
-                    raise UsageError(
-                        f"{patch.path} is varied by decision {name!r}",
-                        where="--set",
-                        next="Set another parameter, or run a study without that decision.",
-                    )
-                flow = patch.apply(flow)
-        return flow
 
     # -- running --------------------------------------------------------------------------------
 
@@ -188,7 +266,7 @@ class Study:
         preset: str | None = None,
         *,
         set: Mapping[str, Any] | None = None,
-        seeds: int | Sequence[int] | None = None,
+        seeds: Seeds | None = None,
         store: Path | str | None = None,
         workers: int | None = None,
         on: str | None = None,
@@ -216,7 +294,7 @@ class Study:
         return start(
             self,
             plan,
-            preset=preset or "",
+            preset=preset or self.preset or "",
             overrides={**self._preset(preset).set, **self.overrides, **(set or {})},
             store=store,
             workers=workers,
@@ -224,3 +302,31 @@ class Study:
             progress=progress,
             report=report,
         )
+
+
+def _touched(decision: Decision) -> set[str]:
+    """Parameters whose values, and steps whose components a decision varies."""
+    if isinstance(decision, Span):
+        return {decision.path}
+    patches = [p for _, several in decision.options for p in several]
+    return {p.path if isinstance(p, Assign) else p.step for p in patches}
+
+
+def seed_list(seeds: Any, where: str) -> list[int]:
+    """The seeds that a number of seeds, or a list of them, stands for.
+
+    Raises:
+        UsageError: If it is neither, or two are the same.
+    """
+    given = native(seeds)
+    numbers = range(given) if type(given) is int else given
+    listed = isinstance(numbers, list | tuple | range) and len(numbers) > 0
+    if isinstance(numbers, range) and len(numbers) > MOST:
+        raise UsageError(f"{len(numbers):,} seeds", where=where, accepted=f"at most {MOST:,}")
+    if not listed or any(type(s) is not int for s in numbers) or len({*numbers}) < len(numbers):
+        raise UsageError(
+            f"{seeds!r} is neither a number of seeds nor a list of different seeds",
+            where=where,
+            accepted="a whole number of at least 1, or a list of whole numbers",
+        )
+    return list(numbers)
