@@ -2,16 +2,16 @@
 
     python benchmarks/climate_impact.py [--quick] [--json FILE]
 
-One process, one thread each, rounds interleaved, CPU time. The case is the same for all: rain on a fractal
-terrain of 10 m cells, every cell wet, closed sides, adaptive time step, Manning .03. A cell update is one
-full time step of one cell. What is timed:
+One process, one thread each, rounds interleaved, CPU time. The case is the same for all: rain on a
+fractal terrain of 10 m cells, every cell wet, closed sides, adaptive time step, Manning .03. A cell
+update is one full time step of one cell. What is timed:
 
-* ours: the kernel with its outflow limiter, Froude cap and exact running maximum of depth; "tracked" adds
-  what `simulate` does for velocity, hazard, arrival and the check for finite depths.
-* landlab OverlandFlow (de Almeida, float64 only): `run_one_step` over many stable steps at once, inner steps
-  counted. `steep_slopes=True`, without which depths turn negative here.
-* itzi: one `SurfaceFlowSimulation.step` with `solve_dt`. Not like for like: its update also keeps velocity,
-  direction and Froude number of every cell at every step.
+* ours: the kernel with its outflow limiter, Froude cap and exact running maximum of depth;
+  "tracked" adds what `simulate` does for velocity, hazard, arrival and the check for finite depths.
+* landlab OverlandFlow (de Almeida, float64 only): `run_one_step` over many stable steps at once,
+  inner steps counted. `steep_slopes=True`, without which depths turn negative here.
+* itzi: one `SurfaceFlowSimulation.step` with `solve_dt`. Not like for like: its update also keeps
+  velocity, direction and Froude number of every cell at every step.
 
 Peers are installed from benchmarks/requirements.txt. Only the ratios travel between machines.
 """
@@ -40,7 +40,7 @@ Steps = Callable[[int], int]  # asked for so many steps, took so many
 
 
 def fractal_terrain(n: int, seed: int = 0) -> np.ndarray:
-    """Rough terrain ``[n, n]`` in m by spectral synthesis (amplitude k^-1.8), 5 m standard deviation."""
+    """Rough terrain ``[n, n]`` in m by spectral synthesis (amplitude k^-1.8), 5 m deviation."""
     noise = np.random.default_rng(seed).standard_normal((n, n))
     k = np.hypot(np.fft.rfftfreq(n)[None, :], np.fft.fftfreq(n)[:, None])
     k[0, 0] = 1.0
@@ -57,11 +57,10 @@ def ours(n: int, precision: str, tracked: bool) -> Steps:
         normal_slope=1e-3, epsilon=float(np.finfo(precision).eps),
     )  # fmt: skip
     depth = grid.state[1]
-    rows = tuple(np.full(n + 2, k in (3, 4), depth.dtype) for k in range(6))
     velocity, hazard = np.zeros((n, n), depth.dtype), np.zeros((n, n), depth.dtype)
     arrival = np.full((n, n), np.inf, depth.dtype)
     sources = solver._sources((), grid, CELL_M)
-    account = np.zeros(8)
+    account = np.zeros(9)
     clock = {"now": 0.0, "highest": DEPTH_M}
 
     def run(steps: int) -> int:
@@ -69,14 +68,14 @@ def ours(n: int, precision: str, tracked: bool) -> Steps:
         while done < steps:
             some = min(solver.TRACK_STEPS, steps - done)
             clock["now"], taken, clock["highest"] = kernel.advance(
-                grid.state, rows, sources, scheme, RAIN_M_PER_S, grid.cells, clock["now"], 1e12,
-                clock["highest"], some, account,
+                grid.state, grid.rows, sources, scheme, RAIN_M_PER_S, grid.cells,
+                clock["now"], 1e12, clock["highest"], some, account,
             )  # fmt: skip
             done += taken
             if tracked:
                 assert np.isfinite(depth.sum(dtype=np.float64))
                 hours = clock["now"] / 3600.0
-                kernel.track(grid.state, rows, scheme, hours, 0.1, velocity, hazard, arrival)
+                kernel.track(grid.state, grid.rows, scheme, hours, 0.1, velocity, hazard, arrival)
         return done
 
     return run
@@ -143,7 +142,7 @@ def _scaled_add(a: np.ndarray, b: np.ndarray, factor: float) -> None:
 
 
 def memory_gb_per_s(working_set_bytes: int, precision: str) -> float:
-    """Best rate of ``a += s b`` (read, read, write; no write-allocate) on a working set this large."""
+    """Best rate of ``a += s b`` (two reads, a write) on a working set this large."""
     n = working_set_bytes // (2 * np.dtype(precision).itemsize)
     a, b = np.ones(n, precision), np.ones(n, precision)
     _scaled_add(a, b, 1e-6)
@@ -220,13 +219,11 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
     options = parser.parse_args()
     sizes, rounds, work = ((500,), 3, 5_000_000) if options.quick else ((500, 1000), 7, 40_000_000)
-    print(
-        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, one thread;"
-    )
+    machine = platform.processor() or platform.machine()
+    print(f"{machine}, Python {platform.python_version()}, one thread;")
     print(f"million cell updates per second, {rounds} interleaved rounds; ratios of medians\n")
-    print(
-        f"{'grid':>5}  {'code':24}{'best':>7}{'median':>8}{'x landlab':>11}{'x itzi':>8}{'of roof':>9}"
-    )
+    heads = f"{'best':>7}{'median':>8}{'x landlab':>11}{'x itzi':>8}{'of roof':>9}"
+    print(f"{'grid':>5}  {'code':24}{heads}")
     rows = []
     for n in sizes:
         for row in summary(n, measure(n, rounds, work)):

@@ -2,16 +2,19 @@
 
 from typing import Annotated, Literal, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from assay.core.component import component
+from assay.core.records import Records
 from assay.core.task import task
 from assay.systems.climate_impact.rain import Hyetograph
-from assay.systems.climate_impact.rasters import Raster, Roughness, Terrain
-from assay.systems.climate_impact.solver import Ledger, Side, simulate
+from assay.systems.climate_impact.rasters import Grid, Raster, Roughness, Terrain
+from assay.systems.climate_impact.solver import Boundaries, Flow, Ledger, Side, simulate
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Hours = Annotated[float, Field(gt=0, le=24 * 60)]
+FLOODED_M = 0.1
 
 
 class FloodMaps(NamedTuple):
@@ -25,6 +28,10 @@ class FloodMaps(NamedTuple):
             it never did.
         ledger: Volumes in, out and stored.
         limited_share: Share of wet cell updates in which the outflow limiter acted.
+        return_period_years: How rarely such a storm comes (years).
+        records: What was measured: ``max_depth`` (m), ``max_velocity`` (m/s), ``flooded_area``
+            (km2 deeper than 0.1 m), ``rain_volume`` and ``outflow_volume`` (m3), ``mass_error``
+            (relative to the rain) and ``limited_share``.
     """
 
     max_depth_m: Raster
@@ -33,6 +40,8 @@ class FloodMaps(NamedTuple):
     arrival_time_h: Raster
     ledger: Ledger
     limited_share: float
+    return_period_years: float
+    records: Records
 
 
 @component(version="1", requires=("numba", "numpy"))
@@ -69,7 +78,7 @@ def inundation(
         rain_times_s=rain.times_s,
         rain_mm_per_h=rain.rain_mm_per_h,
         end_s=end_h * 3600.0,
-        boundaries=dict.fromkeys(("west", "east", "south", "north"), boundary),
+        boundaries=Boundaries(boundary, boundary, boundary, boundary),
         theta=theta,
         cfl=cfl,
         precision=precision,
@@ -84,4 +93,25 @@ def inundation(
         Raster(flow.arrival_time_h, grid, f"arrival time, {label}", "h"),
         flow.ledger,
         flow.limited_share,
+        rain.return_period_years,
+        measured(flow, grid, rain.return_period_years),
     )
+
+
+def measured(flow: Flow, grid: Grid, return_period_years: float) -> Records:
+    """One record per measure of a flood; see `FloodMaps`."""
+    ledger = flow.ledger
+    outflow = sum(getattr(ledger, f"outflow_{side}_m3") for side in Boundaries._fields)
+    area_km2 = float((flow.max_depth_m > FLOODED_M).sum()) * (grid.cell_m / 1000.0) ** 2
+    records = Records()
+    for name, value, unit in (
+        ("max_depth", np.nanmax(flow.max_depth_m), "m"),
+        ("max_velocity", np.nanmax(flow.max_velocity_m_per_s), "m/s"),
+        ("flooded_area", area_km2, "km2"),
+        ("rain_volume", ledger.rain_m3, "m3"),
+        ("outflow_volume", outflow, "m3"),
+        ("mass_error", ledger.relative_error, "1"),
+        ("limited_share", flow.limited_share, "1"),
+    ):
+        records.add(name, float(value), unit, return_period_years=return_period_years)
+    return records

@@ -64,7 +64,7 @@ class Terrain:
     """Bed elevation.
 
     Attributes:
-        elevation_m: Height of the ground (m), NaN where there is no data; shape ``(rows, columns)``.
+        elevation_m: Height of the ground (m), shape ``(rows, columns)``; NaN where unknown.
         grid: Where the cells lie.
         name: What it is, for people.
         note: What was done to it.
@@ -110,7 +110,16 @@ def uniform_roughness(terrain: Terrain, manning: float) -> Roughness:
 def hillshade(
     terrain: Terrain, *, azimuth_deg: float = 315.0, altitude_deg: float = 45.0
 ) -> Float[np.ndarray, "rows columns"]:
-    """Illumination of a terrain, 0 (dark) to 1, for maps (Horn 1981 convention of the light)."""
+    """Illumination of a terrain for maps: the cosine of the light's angle to the ground's normal.
+
+    Args:
+        terrain: The terrain.
+        azimuth_deg: Where the light comes from, clockwise from north.
+        altitude_deg: Its height above the horizon.
+
+    Returns:
+        0 (dark) to 1, NaN beside missing data.
+    """
     south, east = np.gradient(terrain.elevation_m, terrain.grid.cell_m)
     slope = np.arctan(np.hypot(east, south))
     aspect = np.arctan2(south, -east)
@@ -134,6 +143,7 @@ def write_geotiff(path: Path, raster: Raster) -> None:
         width=grid.columns,
         count=1,
         dtype="float32",
+        tiled=True,
         crs=grid.crs,
         transform=rasterio.Affine(grid.cell_m, 0, grid.west_m, 0, -grid.cell_m, grid.north_m),
         nodata=float("nan"),

@@ -1,0 +1,252 @@
+"""A flood-risk run as maps and curves; what is drawn is read from the run, never recomputed."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from assay.core.charts import curve, dots
+from assay.core.figures import Chart, Figure, Picture
+from assay.core.run import Run
+from assay.systems.climate_impact.exposure import Assets
+from assay.systems.climate_impact.rasters import Grid, Raster, Terrain, hillshade, write_geotiff
+
+DRY_M = 0.05
+"""Depths below this are not drawn: rain on the grid wets every cell a little."""
+DEPTH_STEPS_M = (DRY_M, 0.1, 0.3, 0.5, 1.0, 2.0, 4.0, 8.0)
+MOST_MAPS = 4
+
+
+def flood_risk_figures(run: Run) -> Iterator[Figure]:
+    """Maps of the base trial, then curves over all trials."""
+    trial = 0
+    periods = sorted(set(run.trials[trial]["steps"]["flood"][k]["member"]["return_period_years"]
+                         for k in range(len(run.trials[trial]["steps"]["flood"]))))  # fmt: skip
+    yield depth_maps(run, trial, periods)
+    yield hazard_maps(run, trial, periods[-1])
+    yield exceedance(run)
+    yield losses_by_return_period(run)
+    yield dots(
+        run.records,
+        "expected_annual_damage",
+        by=["cells", "manning"],
+        name="expected_annual_damage",
+        title="Expected annual damage by choice",
+        caption="Mean over the synthetic settlements (one per seed), with its 95 % interval.",
+    )
+    yield contributions(run, trial)
+    yield hyetographs(run, trial, periods)
+
+
+# -- maps ---------------------------------------------------------------------------------------
+
+
+def depth_maps(run: Run, trial: int, periods: Sequence[float]) -> Picture:
+    """Maximum depth for up to four return periods, over the shaded terrain."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import BoundaryNorm
+    from matplotlib.figure import Figure as Drawing
+
+    terrain: Terrain = run.load("grid", trial=trial)
+    assets: Assets = run.load("exposure", trial=trial)
+    chosen = [periods[k] for k in np.linspace(0, len(periods) - 1, MOST_MAPS).round().astype(int)]
+    chosen = list(dict.fromkeys(chosen))
+    depths: dict[float, Raster] = {
+        T: run.load("flood.max_depth_m", trial=trial, return_period_years=T) for T in periods
+    }
+    drawing = Drawing(figsize=(11.0, 10.4), layout="constrained")
+    panels = drawing.subplots(2, 2, sharex=True, sharey=True, squeeze=False).ravel()
+    norm = BoundaryNorm(DEPTH_STEPS_M, 256, extend="max")
+    for panel, period in zip(panels, chosen, strict=False):
+        _ground(panel, terrain)
+        deep = np.ma.masked_less(np.nan_to_num(depths[period].values), DRY_M)
+        panel.imshow(deep, cmap="YlGnBu", norm=norm, extent=_extent_km(terrain.grid))
+        panel.plot(assets.x_m / 1e3, assets.y_m / 1e3, ".", ms=2.5, color="#b3261e", alpha=0.7)
+        panel.set_title(f"{period:g}-year storm", fontsize=11)
+    for panel in panels[len(chosen) :]:
+        panel.set_visible(False)
+    drawing.colorbar(
+        ScalarMappable(norm, "YlGnBu"), ax=panels.tolist(), label="maximum depth (m)", shrink=0.6
+    )
+    _axis_labels(drawing)
+    return Picture(
+        "depth_maps",
+        f"How deep the water stands: {terrain.name}",
+        f"Maximum depth in each cell of {terrain.grid.cell_m:.0f} m, where it exceeds {DRY_M:g} m, "
+        f"over the shaded terrain. Red dots are the {len(assets.x_m)} buildings of a synthetic "
+        "settlement: nobody lives there. The maps are also GeoTIFF files.",
+        f"Maps of flood depth for return periods {', '.join(f'{T:g}' for T in chosen)} years; "
+        "the water stands in the valleys and stands deeper and wider the rarer the storm.",
+        drawing,
+        {f"depth_{T:g}_years.tif": _geotiff(raster) for T, raster in depths.items()},
+    )
+
+
+def hazard_maps(run: Run, trial: int, period: float) -> Picture:
+    """Speed, hazard and arrival time of the rarest storm."""
+    from matplotlib.figure import Figure as Drawing
+
+    terrain: Terrain = run.load("grid", trial=trial)
+    fields = {
+        "max_velocity_m_per_s": ("speed (m/s)", "magma_r", 3.0),
+        "max_hazard_m2_per_s": ("depth x speed (m²/s)", "YlOrRd", 3.0),
+        "arrival_time_h": ("arrival (h after the storm began)", "viridis", None),
+    }
+    drawing = Drawing(figsize=(13.0, 5.0), layout="constrained")
+    panels = drawing.subplots(1, len(fields), sharey=True)
+    rasters: dict[str, Raster] = {
+        name: run.load(f"flood.{name}", trial=trial, return_period_years=period) for name in fields
+    }
+    deep: Raster = run.load("flood.max_depth_m", trial=trial, return_period_years=period)
+    dry = ~(deep.values >= DRY_M)
+    for panel, (name, (label, colours, top)) in zip(panels, fields.items(), strict=True):
+        _ground(panel, terrain)
+        values = np.ma.masked_array(rasters[name].values, dry | np.isnan(rasters[name].values))
+        shown = panel.imshow(values, cmap=colours, vmax=top, extent=_extent_km(terrain.grid))
+        drawing.colorbar(shown, ax=panel, label=label, location="bottom", shrink=0.8)
+    _axis_labels(drawing)
+    return Picture(
+        "hazard_maps",
+        f"Speed, hazard and arrival in the {period:g}-year storm",
+        f"Where the water is deeper than {DRY_M:g} m. Hazard is the largest product of depth and "
+        "speed; arrival is when the water first stood 0.1 m deep.",
+        "Three maps: speed and hazard are highest on the steep tributaries; water arrives there "
+        "first and in the valley last.",
+        drawing,
+        {f"{name}_{period:g}_years.tif": _geotiff(raster) for name, raster in rasters.items()},
+    )
+
+
+def _ground(panel: Any, terrain: Terrain) -> None:
+    shade = hillshade(terrain)
+    panel.imshow(shade, cmap="gray", vmin=-0.6, vmax=1.05, extent=_extent_km(terrain.grid))
+    panel.tick_params(labelsize=9)
+    panel.ticklabel_format(useOffset=False, style="plain")
+
+
+def _extent_km(grid: Grid) -> tuple[float, float, float, float]:
+    west, east, south, north = (edge / 1e3 for edge in grid.extent_m)
+    return west, east, south, north
+
+
+def _axis_labels(drawing: Any) -> None:
+    drawing.supxlabel("easting (km)", fontsize=10)
+    drawing.supylabel("northing (km)", fontsize=10)
+
+
+def _geotiff(raster: Raster) -> Any:
+    return lambda path: write_geotiff(path, raster)
+
+
+# -- curves -------------------------------------------------------------------------------------
+
+
+def exceedance(run: Run) -> Chart:
+    """Loss against the chance that a year exceeds it, one line per trial of the base choice."""
+    import altair as alt
+    import pandas as pd
+
+    rows = [
+        {"trial": t["trial"], "seed": t["seed"], **t["choices"], "exceedance": p, "loss": loss}
+        for t in run.trials
+        if t["choices"] == run.trials[0]["choices"]
+        for p, loss in _curve(run, t["trial"])
+    ]
+    data = pd.DataFrame(rows)
+    base = run.load("risk.curve")
+    lines = alt.Chart(data).encode(
+        x=alt.X("exceedance:Q", title="chance of being exceeded in a year",
+                scale=alt.Scale(type="log")),
+        y=alt.Y("loss:Q", title=f"loss ({base.currency})"),
+        detail="seed:N",
+        tooltip=["seed:N", "exceedance:Q", alt.Tooltip("loss:Q", format=",.4~s")],
+    )  # fmt: skip
+    layers = lines.mark_line(opacity=0.5, strokeWidth=1.5) + lines.mark_circle(size=30, opacity=0.5)
+    return Chart(
+        "exceedance_curve",
+        "Loss exceedance curve",
+        "One line per synthetic settlement; the area under a line is its expected annual damage. "
+        f"{base.rule}",
+        layers.properties(height=300),
+        data,
+    )
+
+
+def _curve(run: Run, trial: int) -> list[tuple[float, float]]:
+    made = run.load("risk.curve", trial=trial)
+    return list(zip(made.annual_probability.tolist(), made.loss.tolist(), strict=True))
+
+
+def losses_by_return_period(run: Run) -> Chart:
+    """Loss per storm, by the roughness assumed."""
+    base = run.trials[0]["choices"]
+    records = run.records
+    if "cells" in base:
+        records = records[records["cells"] == base["cells"]]
+    return curve(
+        records,
+        "loss",
+        "return_period_years",
+        by="manning",
+        log_x=True,
+        name="loss_by_return_period",
+        title="Loss by return period",
+        caption="Mean over the synthetic settlements with its 95 % interval, for each Manning "
+        "coefficient.",
+        x_title="return period (years)",
+    )
+
+
+def contributions(run: Run, trial: int) -> Chart:
+    """Which storms the expected annual damage comes from."""
+    import altair as alt
+    import pandas as pd
+
+    made = run.load("risk.curve", trial=trial)
+    bounds = zip(made.band_from_years.tolist(), made.band_to_years.tolist(), strict=True)
+    bands = [f"{a:g} to {b:g}" if np.isfinite(b) else f"over {a:g}" for a, b in bounds]
+    data = pd.DataFrame({"storms": bands, "damage_per_year": made.contribution})
+    bars = alt.Chart(data).mark_bar().encode(
+        x=alt.X("storms:N", sort=None, title="return period (years)", axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("damage_per_year:Q", title=f"damage per year ({made.currency})"),
+        tooltip=["storms", alt.Tooltip("damage_per_year:Q", format=",.4~s")],
+    )  # fmt: skip
+    return Chart(
+        "contributions",
+        "Where the annual damage comes from",
+        "Expected annual damage of the first settlement, split by the return period of the storm.",
+        bars.properties(height=300),
+        data,
+    )
+
+
+def hyetographs(run: Run, trial: int, periods: Sequence[float]) -> Chart:
+    """The design storms."""
+    import altair as alt
+    import pandas as pd
+
+    rows: list[dict[str, float]] = []
+    for period in periods:
+        rain = run.load("rain", trial=trial, return_period_years=period)
+        hours = np.asarray(rain.times_s) / 3600.0
+        rates = np.append(rain.rain_mm_per_h, 0.0)[: len(hours)]
+        rows += [
+            {"return_period_years": period, "hour": h, "rain_mm_per_h": r}
+            for h, r in zip(hours.tolist(), rates.tolist(), strict=True)
+        ]
+    data = pd.DataFrame(rows)
+    steps = alt.Chart(data).mark_line(interpolate="step-after").encode(
+        x=alt.X("hour:Q", title="hours"),
+        y=alt.Y("rain_mm_per_h:Q", title="effective rain (mm/h)"),
+        color=alt.Color("return_period_years:O", title="return period (years)",
+                        scale=alt.Scale(scheme="tealblues")),
+        tooltip=["return_period_years", "hour", "rain_mm_per_h"],
+    )  # fmt: skip
+    return Chart(
+        "hyetographs",
+        "The design storms",
+        "Effective rain (after the runoff coefficient) of each storm: alternating blocks around "
+        "the peak.",
+        steps.properties(height=300),
+        data,
+    )
