@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo test test-slow lint types format bench tour clean
+.PHONY: help setup demo test test-slow lint types format bench tour results clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ bench: setup .venv-bench/.ready  ## Side by side with the peers, in one run
 
 tour: setup  ## Every system's main study at tiny, on one page
 	$(BIN)/assay tour
+
+results: setup  ## Run the small presets and commit what came out to the paper cards
+	$(BIN)/python -m assay.app.results climate_impact
 
 clean:  ## Remove what was built and cached; stores are kept
 	rm -rf .venv .venv-bench dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -45,7 +45,9 @@ def tosses() -> Study:
 INIT = """
 from assay import System
 
-SYSTEM = System("coins", "Coins, fair and bent", "Nobody 1654", {"tosses": "coins.study:tosses"}, "tosses")
+SYSTEM = System(
+    "coins", "Coins, fair and bent", "Nobody 1654", {"tosses": "coins.study:tosses"}, "tosses"
+)
 """
 
 

@@ -1,50 +1,94 @@
 """The command line. Every verb prints for people, or one JSON value with ``--json``.
 
-Exit codes: 0 done, 1 a trial failed (or the store refused), 2 wrong usage.
+Exit codes: 0 done, 1 a trial failed (or the store refused), 2 wrong usage, 130 stopped.
 """
 
+import io
 import json
 import os
 import sys
+import traceback
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
 import assay
+from assay.app.screen import one_line
 from assay.errors import AssayError, StepError, StoreError, UsageError, did_you_mean
 
-_state = {"debug": False}
+if TYPE_CHECKING:
+    from assay.core.system import System
+
+WRONG_WORDS: type[Exception] = typer.BadParameter.__mro__[1]
+"""What the parser raises; newer versions of typer keep the class to themselves."""
+STOPPED = 130
 
 
 class _Verbs(TyperGroup):
-    """The built-in verbs, and those that installed systems bring; suggests the nearest one."""
+    """The built-in verbs and those that installed systems bring.
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        found = super().get_command(ctx, cmd_name)
-        if found is not None:
-            return found
-        from assay.core.system import load, systems
+    A system's verb is listed without importing its application, which is loaded when it is typed.
+    """
 
-        for system in systems().values():
-            if cmd_name in system.commands:
-                app = load(system.commands[cmd_name], where=system.name, extra=system.extra)
-                return typer.main.get_command(app)
-        return None
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*self.commands, *sorted(set(_brought()) - set(self.commands))]
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            raise UsageError(f"no verb {args[0]!r}", next=did_you_mean(args[0], self.commands))
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in self.commands:
+            return self.commands[cmd_name]
+        system = _brought().get(cmd_name)
+        return None if system is None else _stand_in(cmd_name, system)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name not in self.commands and not name.startswith("-"):
+            system = _brought().get(name)
+            if system is None:
+                known = [*self.commands, *_brought()]
+                raise UsageError(f"no verb {name!r}", next=did_you_mean(name, known))
+            return name, _application(name, system), args[1:]
         return super().resolve_command(ctx, args)
+
+
+def _brought() -> Mapping[str, "System"]:
+    """Verbs that installed systems bring."""
+    from assay.core.system import systems
+
+    return {verb: system for system in systems().values() for verb in system.commands}
+
+
+def _stand_in(name: str, system: "System") -> Any:
+    """A line of the help for a verb whose application is not imported."""
+    shown = typer.Typer(add_completion=False)
+    shown.command(name, help=f"A verb of {system.name}: {system.title}.")(lambda: None)
+    return typer.main.get_command(shown)
+
+
+def _application(name: str, system: "System") -> Any:
+    """The application behind a system's verb."""
+    from assay.core.system import load
+
+    found = load(system.commands[name], where=system.name, extra=system.extra)
+    if not isinstance(found, typer.Typer):
+        raise UsageError(
+            f"verb {name!r} leads to a {type(found).__name__}",
+            where=system.name,
+            accepted="a Typer application",
+        )
+    made = typer.main.get_command(found)
+    made.name = name
+    return made
 
 
 app = typer.Typer(
     cls=_Verbs,
     name="assay",
     help=assay.__doc__,
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -52,9 +96,19 @@ app = typer.Typer(
 
 StoreOption = Annotated[
     Path | None,
-    typer.Option("--store", help="Folder of the store. Default: $ASSAY_STORE or assay-store."),
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        file_okay=False,
+        help="Folder of the store. Default: $ASSAY_STORE or assay-store.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=0, help="Processes; 0 runs in this one. Default: the cores."),
+]
+TargetArgument = Annotated[str, typer.Argument(help="A system, or a study file (.yaml).")]
 
 
 def _version(value: bool) -> None:
@@ -65,18 +119,20 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def options(
+    ctx: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Build a system from components, vary its decisions, and put its claims to the test."""
-    _state["debug"] = debug
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
 
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """List the systems, their studies and what each finds out."""
+    """List the systems, their studies and claims."""
     from assay.app.show import list_systems
 
     list_systems(as_json)
@@ -84,12 +140,12 @@ def list_(as_json: JsonOption = False) -> None:
 
 @app.command()
 def show(
-    target: Annotated[str, typer.Argument(help="A system, or a study file (.yaml).")],
-    study: Annotated[str | None, typer.Argument(help="A study of the system.")] = None,
+    target: TargetArgument,
+    study: Annotated[str | None, typer.Argument(help="A study; the main one if left out.")] = None,
     yaml: Annotated[bool, typer.Option("--yaml", help="Print the study as a file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a study is: its steps, decisions, claims and presets."""
+    """Show a study: its steps, parameters, decisions, claims, presets and expected results."""
     from assay.app.show import show_study
 
     show_study(target, study, yaml, as_json)
@@ -97,18 +153,18 @@ def show(
 
 @app.command()
 def run(
-    target: Annotated[str, typer.Argument(help="A system, or a study file (.yaml).")],
+    target: TargetArgument,
     study: Annotated[str | None, typer.Argument(help="A study; the main one if left out.")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="tiny (default for a system), small or paper.")
+        str | None,
+        typer.Option(metavar="NAME", help="tiny (default for a system), small or paper."),
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="STEP.PARAM=VALUE", help="Repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="STEP.PARAM=VALUE", help="Set a parameter. Repeatable."),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes; 0 runs in this one. Default: the cores.")
-    ] = None,
+    workers: WorkersOption = None,
     on: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://host:port.")
     ] = None,
@@ -160,11 +216,7 @@ def report(
 
 @app.command()
 def tour(
-    store: StoreOption = None,
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes; 0 runs in this one.")
-    ] = None,
-    as_json: JsonOption = False,
+    store: StoreOption = None, workers: WorkersOption = None, as_json: JsonOption = False
 ) -> None:
     """Run every system's main study at tiny: one page of verdicts beside the committed results."""
     from assay.app.tour import run_tour
@@ -206,7 +258,7 @@ def gc(
 
 @app.command()
 def doctor(store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """Check this installation: Python, packages, torch, threads, store."""
+    """Check this installation: Python, packages, torch, threads, store, systems."""
     from assay.app.doctor import examine
 
     raise typer.Exit(examine(store, as_json))
@@ -216,39 +268,63 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point: runs a verb and turns errors into one line and an exit code."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # before numpy is imported; steps that want more say so
-    asked = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows a ?
+    warnings.showwarning = _warn
+    asked = sys.argv[1:] if arguments is None else list(arguments)
+    debug, as_json = "--debug" in asked, "--json" in asked
     try:
-        app(asked, standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.UsageError as error:
-        _fail(_reworded(error), asked, 2)
-    except AssayError as error:
-        _fail(error, asked, 1 if isinstance(error, StoreError | StepError) else 2)
+        code = app([a for a in asked if a != "--debug"], prog_name="assay", standalone_mode=False)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        typer.echo("stopped; finished steps are kept, run again to go on", err=True)
-        sys.exit(130)
+        code = STOPPED
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except typer.Abort:
+        code = STOPPED
+    except Exception as error:
+        if debug:
+            traceback.print_exception(error)
+        code = _explain(error, as_json)
+    if code == STOPPED:
+        typer.echo("assay: stopped; finished steps are kept, run again to go on", err=True)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
-def _reworded(error: click.UsageError) -> UsageError:
-    hint = getattr(error, "possibilities", None)
-    more = f"Did you mean {hint[0]!r}?" if hint else "Try `assay --help`."
-    return UsageError(error.format_message().rstrip("."), next=more)
+def _warn(message: Warning | str, *_: Any) -> None:
+    """A warning as one line, without the line of code it came from."""
+    typer.echo(f"assay: {' '.join(str(message).split())}", err=True)
 
 
-def _fail(error: AssayError, asked: list[str], code: int) -> None:
-    if _state["debug"] or "--debug" in asked:
-        raise error
-    if "--json" in asked:
-        typer.echo(json.dumps({"error": str(error), "kind": type(error).__name__}))
-    else:
-        typer.echo(f"assay: {error}", err=True)
-    sys.exit(code)
+def _explain(error: Exception, as_json: bool) -> int:
+    """Say in one line what went wrong; returns the exit code."""
+    known = _reworded(error)
+    text = one_line(known)
+    if not isinstance(known, AssayError):
+        text = f"{text}; this was not foreseen, --debug shows where it arose"
+    typer.echo(f"assay: {text}", err=True)
+    if as_json:
+        typer.echo(json.dumps({"error": text, "kind": type(known).__name__}))
+    failed = isinstance(known, StoreError | StepError) or not isinstance(known, AssayError)
+    return 1 if failed else 2
+
+
+def _reworded(error: Exception) -> Exception:
+    """What the parser refuses as an error of ours; any other error as it is."""
+    if not isinstance(error, WRONG_WORDS):
+        return error
+    mistake: Any = error
+    path = "assay"
+    if mistake.ctx is not None:
+        path = mistake.ctx.command_path
+        option = getattr(mistake, "option_name", "")
+        known = [o for p in mistake.ctx.command.params for o in p.opts if o.startswith("--")]
+        if option and option not in known:
+            return UsageError(f"no option {option!r}", next=did_you_mean(option, known))
+    said = mistake.format_message().rstrip(".")
+    return UsageError(said, next=f"`{path} --help` says what is accepted.")
 
 
 if __name__ == "__main__":

@@ -6,17 +6,21 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import typer
 
+from assay.app.screen import one_line, screen, table, word
 from assay.core.run import default_store
-from assay.core.system import systems
+from assay.core.store import LAYOUT
+from assay.core.system import GROUP, find_system
 from assay.core.task import available_cores
 
 State = Literal["ok", "note", "problem"]
+BREAK_IMPORTS = ("torchvision", "timm")
+"""Where one of these does not match torch, every vision class of transformers fails to import."""
 
 
 @dataclass(frozen=True)
@@ -34,24 +38,16 @@ def examine(store: Path | None, as_json: bool) -> int:
         _python(),
         *_packages(),
         _torch(),
-        _torchvision(),
+        *_vision(),
         _threads(),
         _store(store or default_store()),
         *_systems(),
     ]
-    bad = any(f.state == "problem" for f in findings)
     if as_json:
-        typer.echo(json.dumps([f.__dict__ for f in findings]))
-        return int(bad)
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    marks = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("problem", "red")}
-    for f in findings:
-        word, style = marks[f.state]
-        console.print(Text(f"{word:8}", style=style), Text(f"{f.what}: {f.text}"))
-    return int(bad)
+        typer.echo(json.dumps([asdict(f) for f in findings]))
+    else:
+        screen().print(table(("", ""), [(word(f.state), f"{f.what}: {f.text}") for f in findings]))
+    return int(any(f.state == "problem" for f in findings))
 
 
 def _python() -> Finding:
@@ -61,41 +57,50 @@ def _python() -> Finding:
 
 
 def _packages() -> list[Finding]:
-    """Every requirement of the package that is not installed, the optional ones as notes."""
+    """Every requirement of the package that is not met, the optional ones as notes."""
     from packaging.requirements import Requirement
 
     missing: list[Finding] = []
     found = 0
-    for text in importlib.metadata.requires("assay") or []:
-        need = Requirement(text)
+    for requirement in importlib.metadata.requires("assay") or []:
+        need = Requirement(requirement)
         extra = str(need.marker).partition("extra == ")[2].strip("'\"") if need.marker else ""
         if need.name == "assay" or extra == "dev":
             continue
-        try:
-            version = importlib.metadata.version(need.name)
-        except importlib.metadata.PackageNotFoundError:
+        version = _version(need.name)
+        if version is None:
             state: State = "note" if extra else "problem"
             hint = f"pip install 'assay[{extra}]'" if extra else f"pip install '{need.name}'"
             missing.append(Finding(need.name, state, f"not installed; {hint}"))
-            continue
-        found += 1
-        if not need.specifier.contains(version, prereleases=True):
+        elif not need.specifier.contains(version, prereleases=True):
             text = f"{version} is installed, {need.specifier} is needed"
             missing.append(Finding(need.name, "problem", text))
+        else:
+            found += 1
     return [Finding("packages", "ok", f"{found} found"), *missing]
 
 
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def _torch() -> Finding:
-    if importlib.util.find_spec("torch") is None:
-        return Finding("torch", "ok", "not installed; no installed system needs it")
-    version = importlib.metadata.version("torch")
-    build = "a CPU build" if "+cpu" in version else "its build decides about accelerators"
-    return Finding("torch", "ok", f"{version}, {build}")
+    """The build of torch, told by its version: importing it would take seconds."""
+    version = _version("torch")
+    if version is None:
+        return Finding("torch", "ok", "not installed; only some systems need it")
+    build = {"cpu": "a CPU build", "cu": "a CUDA build", "rocm": "a ROCm build"}
+    local = version.partition("+")[2].rstrip("0123456789.")
+    return Finding("torch", "ok", f"{version}, {build.get(local, 'the default build')}")
 
 
-def _torchvision() -> Finding:
-    """A torchvision that does not match torch breaks every vision class of transformers."""
-    for name in ("torchvision", "timm"):
+def _vision() -> list[Finding]:
+    """Packages that break the imports of others when they do not import themselves."""
+    findings: list[Finding] = []
+    for name in BREAK_IMPORTS:
         if importlib.util.find_spec(name) is None:
             continue
         probe = subprocess.run(
@@ -103,34 +108,45 @@ def _torchvision() -> Finding:
         )
         if probe.returncode:
             reason = (probe.stderr.strip().splitlines() or ["no reason given"])[-1]
-            text = f"does not import ({reason}); remove it with `pip uninstall {name}`"
-            return Finding(name, "problem", text)
-    return Finding("torchvision", "ok", "nothing that breaks imports")
+            text = f"does not import ({reason}); `pip uninstall {name}`, or install the build "
+            findings.append(Finding(name, "problem", f"{text}that belongs to your torch"))
+        else:
+            findings.append(Finding(name, "ok", "imports"))
+    return findings
 
 
 def _threads() -> Finding:
-    return Finding("threads", "ok", f"{available_cores()} cores for this process; one per step")
+    cores = available_cores()
+    return Finding(
+        "threads", "ok", f"{cores} cores for this process; a step gets those it asks for"
+    )
 
 
 def _store(root: Path) -> Finding:
-    """Whether the store, or the folder it would be made in, can be written."""
-    folder = next(p for p in (root.absolute(), *root.absolute().parents) if p.exists())
+    """Whether the store, or the folder it would be made in, can be written and read."""
+    layout = root / "layout"
     try:
+        if layout.is_file() and layout.read_text().strip() != str(LAYOUT):
+            return Finding("store", "problem", f"{root} was written by another version of assay")
+        folder = next(p for p in (root.absolute(), *root.absolute().parents) if p.exists())
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        return Finding("store", "problem", f"{folder} cannot be written ({error.strerror})")
+        return Finding("store", "problem", f"{root} cannot be written ({error.strerror})")
     return Finding("store", "ok", f"{root} can be written")
 
 
 def _systems() -> list[Finding]:
+    """Every system by itself, so that one that is broken is named and does not hide the others."""
     findings: list[Finding] = []
-    for name, system in systems().items():
+    for name in sorted({e.name for e in importlib.metadata.entry_points(group=GROUP)}):
         try:
-            for study in system.studies:
-                system.study(study)
-        except Exception as error:
-            findings.append(Finding(name, "problem", str(error)))
+            studies = find_system(name).studies
+            for study in studies:
+                find_system(name).study(study)
+        except Exception as error:  # whatever its modules raise
+            findings.append(Finding(name, "problem", one_line(error)))
         else:
-            findings.append(Finding(name, "ok", f"{len(system.studies)} studies"))
+            noun = "study" if len(studies) == 1 else "studies"
+            findings.append(Finding(name, "ok", f"{len(studies)} {noun}"))
     return findings

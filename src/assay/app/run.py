@@ -1,29 +1,29 @@
 """`assay run`: from words on the command line to a run, its verdict table and its report."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from assay.core.decisions import Preset
-from assay.core.run import Run, default_store
+from assay.app.outcome import print_run, summary
+from assay.app.screen import screen, stdout_for_one_value, table, word
+from assay.app.stores import looked_at
+from assay.core.markup import read_yaml
+from assay.core.outlook import outlook
 from assay.core.study import Study
 from assay.errors import UsageError
 
-SHOWN = ("run", "study", "preset", "trials", "failed", "claims", "checks", "report", "seconds")
-MARKS = {
-    "holds": "green",
-    "passes": "green",
-    "fails": "red",
-    "undecided": "yellow",
-    "not tested": "dim",
-}
+
+def is_file(target: str) -> bool:
+    """Whether a target means a study file and not a system."""
+    return target.endswith((".yaml", ".yml")) or Path(target).is_file()
 
 
 def find_study(target: str, name: str | None) -> Study:
     """A study of a system, or one read from a file."""
-    if target.endswith((".yaml", ".yml")) or Path(target).is_file():
+    if is_file(target):
         from assay.core.files import read_study
 
         if name:
@@ -35,18 +35,26 @@ def find_study(target: str, name: str | None) -> Study:
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
-    """Read ``step.parameter=value``; the value is written as in YAML."""
-    import yaml
+    """Read ``step.parameter=value``; the value is written as in YAML.
 
+    Example:
+        >>> parse_settings(["flood.manning=0.03", "storm.years=[2, 10]"])
+        {'flood.manning': 0.03, 'storm.years': [2, 10]}
+    """
     found: dict[str, Any] = {}
     for text in settings:
         path, equals, value = text.partition("=")
+        path = path.strip()
         if not equals or not path:
-            raise UsageError(f"{text!r}", where="--set", accepted="step.parameter=value")
+            raise UsageError(
+                f"{text!r} sets nothing", where="--set", accepted="step.parameter=value"
+            )
+        if path in found:
+            raise UsageError(f"{path} is set twice", where="--set")
         try:
-            found[path.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UsageError(f"{value!r} cannot be read", where=f"--set {path}") from error
+            found[path] = read_yaml(value)
+        except UsageError as error:
+            raise error.at(f"--set {path}") from error
     return found
 
 
@@ -64,68 +72,30 @@ def run_study(
     as_json: bool,
 ) -> int:
     """Run or foresee a study; returns the exit code."""
+    if on and workers is not None:
+        raise UsageError("--workers and --on exclude each other", next="Leave one of them out.")
     study = find_study(target, name)
-    is_file = Path(target).is_file()
-    if preset is None and not is_file and "tiny" in study.presets:
+    if preset is None and not is_file(target) and "tiny" in study.presets:
         preset = "tiny"
     values = parse_settings(settings)
     if dry_run:
-        return _foresee(study, preset, values, seeds, store, as_json)
-    run = study.run(
-        preset,
-        set=values,
-        seeds=seeds,
-        store=store,
-        workers=workers,
-        on=on,
-        progress=not as_json,
-    )
+        _foresee(study, preset, values, seeds, store, as_json)
+        return 0
+    with stdout_for_one_value() if as_json else nullcontext():
+        run = study.run(
+            preset,
+            set=values,
+            seeds=seeds,
+            store=store,
+            workers=workers,
+            on=on,
+            progress=not as_json,
+        )
     if as_json:
-        summary = {name: run.summary.get(name) for name in SHOWN}
-        summary["errors"] = [e["error"] for e in run.summary["errors"]]
-        typer.echo(json.dumps(summary))
+        typer.echo(json.dumps(summary(run)))
     else:
-        print_run(run, study.presets.get(preset or "", Preset()))
+        print_run(run, study.presets.get(run.summary["preset"]))
     return 0 if run.ok else 1
-
-
-def print_run(run: Run, preset: Preset | None = None) -> None:
-    """The verdict table and the path of the report, for people."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console, s = Console(), run.summary
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("", "claim", "verdict", "effect [95 % interval]", "n"):
-        table.add_column(column, justify="right" if column == "n" else "left")
-    for c in run.claims:
-        word = Text(c["verdict"], style=MARKS[c["verdict"]])
-        table.add_row(c["id"], c["sentence"], word, _interval(c), str(c["n"] or ""))
-    for c in run.checks:
-        verdict = {True: "passes", False: "fails", None: "not tested"}[c["passed"]]
-        word = Text(verdict, style=MARKS[verdict])
-        table.add_row(c["id"], c["sentence"], word, "exact statement", "")
-    console.print()
-    console.print(table)
-    for error in s["errors"]:
-        console.print(Text(f"failed: {error['error']}", style="red"))
-    failed = f", {s['failed']} failed" if s["failed"] else ""
-    noun = "trial" if s["trials"] == 1 else "trials"
-    console.print(f"\n{s['trials']} {noun}{failed} in {s['seconds']:.1f} s", highlight=False)
-    if preset and preset.note:
-        console.print(Text(preset.note, style="dim"))
-    if run.report.is_file():
-        console.print("report: ", end="")
-        console.print(Text(str(run.report), style="bold"), soft_wrap=True)
-
-
-def _interval(claim: dict[str, Any]) -> str:
-    if claim["effect"] is None:
-        return claim.get("reason") or ""
-    if claim["low"] is None:
-        return f"{claim['effect']:.3g}"
-    return f"{claim['effect']:.3g} [{claim['low']:.3g}, {claim['high']:.3g}]"
 
 
 def _foresee(
@@ -135,28 +105,19 @@ def _foresee(
     seeds: int | None,
     store: Path | None,
     as_json: bool,
-) -> int:
-    from assay.core.outlook import outlook
-    from assay.core.store import Store
-
+) -> None:
     plan = study.plan(preset, set=values, seeds=seeds)
-    lines = outlook(plan, Store(store or default_store()))
+    with looked_at(store) as home:
+        lines = outlook(plan, home)
+    fates = [line.fate for line in lines]
+    counts = {fate: fates.count(fate) for fate in ("cached", "will run", "depends")}
     if as_json:
-        typer.echo(json.dumps([line.__dict__ for line in lines]))
-        return 0
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    style = {"cached": "green", "will run": "yellow", "depends": "dim"}
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("step", "", "why"):
-        table.add_column(column)
-    for line in lines:
-        table.add_row(Text(line.step), Text(line.fate, style=style[line.fate]), Text(line.why))
-    console = Console()
-    console.print(table)
-    counts = {fate: sum(line.fate == fate for line in lines) for fate in style}
-    said = ", ".join(f"{n} {fate}" for fate, n in counts.items())
-    console.print(f"\n{len(plan.trials)} trials, {len(lines)} steps: {said}", highlight=False)
-    return 0
+        steps = [{"step": line.step, "fate": line.fate, "why": line.why} for line in lines]
+        whole = {"study": study.name, "preset": preset or study.preset or "", "dry_run": True}
+        typer.echo(json.dumps({**whole, "trials": len(plan.trials), **counts, "steps": steps}))
+        return
+    console = screen()
+    rows = [(line.step, word(line.fate), line.why) for line in lines]
+    console.print(table(("step", "", "why"), rows))
+    said = ", ".join(f"{n} {fate}" for fate, n in counts.items() if n)
+    console.print(f"\n{len(plan.trials)} trials, {len(lines)} steps: {said}; nothing was run")

@@ -6,41 +6,60 @@ from typing import Any
 import typer
 
 from assay.app.run import find_study
-from assay.core.decisions import Assign, Choices, Span
+from assay.app.screen import one_line, screen, table
+from assay.app.tour import committed_results
+from assay.core.annotations import type_name
+from assay.core.decisions import Assign, Decision, Span
 from assay.core.study import Study
-from assay.core.system import systems
+from assay.core.system import System, systems
+from assay.core.wording import amount
 
 
 def list_systems(as_json: bool) -> None:
-    """Print the systems with their studies."""
-    found = systems()
+    """Print the systems with their studies; one that cannot be loaded costs a line."""
+    entries = [_entry(system) for system in systems().values()]
     if as_json:
-        data = [
-            {
-                "system": s.name,
-                "title": s.title,
-                "citation": s.citation,
-                "main": s.main,
-                "studies": list(s.studies),
-            }
-            for s in found.values()
-        ]
-        typer.echo(json.dumps(data))
+        typer.echo(json.dumps(entries))
         return
-    from rich.console import Console
-    from rich.text import Text
+    console = screen()
+    for entry in entries:
+        console.print(f"{entry['system']}  {entry['title']}", style="bold")
+        console.print(f"  {entry['citation']}", style="dim")
+        for study in entry["studies"]:
+            main = " (main)" if study["name"] == entry["main"] else ""
+            if "error" in study:
+                console.print(f"  {study['name']}{main}: {study['error']}", style="red")
+                continue
+            console.print(f"  {study['name']}{main}: {study['title']}")
+            for claim in (*study["claims"], *study["checks"]):
+                console.print(f"    {claim['id']}  {claim['sentence']}", style="dim")
+    console.print("\n`assay show SYSTEM` tells more; `assay run SYSTEM` runs its main study.")
 
-    console = Console(highlight=False)
-    for system in found.values():
-        console.print(Text(system.name, style="bold"), Text(system.title))
-        console.print(Text(f"  {system.citation}", style="dim"))
-        for name in system.studies:
+
+def _entry(system: System) -> dict[str, Any]:
+    studies: list[dict[str, Any]] = []
+    for name in system.studies:
+        try:
             study = system.study(name)
-            main = " (main)" if name == system.main else ""
-            console.print(f"  [bold]{name}[/bold]{main}  {study.title}")
-            for claim in (*study.claims, *study.checks):
-                console.print(Text(f"    {claim.id}  {claim.sentence}", style="dim"))
-    console.print("\nassay show SYSTEM tells more; assay run SYSTEM runs its main study.")
+        except Exception as error:  # whatever a system's modules raise, the others are listed
+            studies.append({"name": name, "error": one_line(error)})
+            continue
+        studies.append(
+            {
+                "name": name,
+                "title": study.title,
+                "claims": [{"id": c.id, "sentence": c.sentence} for c in study.claims],
+                "checks": [{"id": c.id, "sentence": c.sentence} for c in study.checks],
+                "presets": list(study.presets),
+            }
+        )
+    return {
+        "system": system.name,
+        "title": system.title,
+        "citation": system.citation,
+        "main": system.main,
+        "studies": studies,
+    }
 
 
 def show_study(target: str, name: str | None, yaml: bool, as_json: bool) -> None:
@@ -55,72 +74,76 @@ def show_study(target: str, name: str | None, yaml: bool, as_json: bool) -> None
 
         typer.echo(json.dumps(study_to_dict(study), default=str))
     else:
-        _print_study(study, target)
+        _print_study(study, systems().get(target))
 
 
-def _print_study(study: Study, target: str) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    found = systems().get(target)
-    if found is not None:
-        console.print(Text(f"{found.name}: {found.title}", style="bold"))
-        console.print(Text(found.citation, style="dim"))
-        others = [n for n in found.studies if n != study.name]
+def _print_study(study: Study, system: System | None) -> None:
+    console = screen()
+    if system is not None:
+        console.print(f"{system.name}: {system.title}", style="bold")
+        console.print(system.citation, style="dim")
+        others = [n for n in system.studies if n != study.name]
         if others:
             console.print(f"other studies: {', '.join(others)}")
-    console.print(Text(f"\n{study.name}: {study.title}", style="bold"))
-    _section(console, "Steps", _steps(study))
-    _section(console, "Decisions", _decisions(study))
+    console.print(f"\n{study.name}: {study.title}", style="bold")
     claims = [(c.id, f"{c.sentence} ({c.source})") for c in (*study.claims, *study.checks)]
-    _section(console, "Claims and checks", claims)
-    _section(console, "Presets", [(n, p.note) for n, p in study.presets.items()])
+    sections = {
+        "Steps": _steps(study),
+        "Decisions": [(n, _decision(d)) for n, d in study.decisions.items()],
+        "Claims and checks": claims,
+        "Presets": [(n, p.note) for n, p in study.presets.items()],
+        "Expect (results at small)": _expected(study, system),
+    }
+    for title, rows in sections.items():
+        if rows:
+            console.print(f"\n{title}", style="bold")
+            console.print(table(("", ""), [(f"  {a}", b) for a, b in rows]))
     seeds = study.seeds if isinstance(study.seeds, int) else len(study.seeds)
     console.print(f"\nseeds: {seeds}; sampler: {study.sampler.kind}")
+    for claim in study.claims:
+        power = claim.power(seeds) if claim.units == ("seed",) else None
+        if power is not None:
+            console.print(f"{claim.id} holds with a chance of {power:.0%} if its design is true")
     console.print("Change a parameter with --set step.parameter=value.")
 
 
-def _section(console: Any, title: str, rows: list[tuple[str, str]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    if not rows:
-        return
-    console.print(Text(f"\n{title}", style="bold"))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column()
-    for name, text in rows:
-        table.add_row(f"  {name}", Text(text))
-    console.print(table)
-
-
 def _steps(study: Study) -> list[tuple[str, str]]:
+    """Every step with what it does, and under it its parameters with their values."""
     rows: list[tuple[str, str]] = []
     for step in study.flow.order():
         made = step.component
-        size = f" (one per {', '.join(step.over)}: {step.size})" if step.over else ""
-        size = " (one per member)" if step.each and not step.over else size
-        rows.append((step.name, f"{made.summary}{size}"))
+        members = f" (one per {', '.join(step.over)}: {step.size})" if step.over else ""
+        members = " (one per member)" if step.each and not step.over else members
+        rows.append((step.name, f"{made.summary}{members}"))
         for param in made.params.values():
-            if param.name in step.over:
-                value: Any = list(step.over[param.name])
-            elif param.name in made.seeds:
+            if param.is_seed and param.name not in step.params:
                 continue
-            else:
-                value = step.params.get(param.name, "required" if param.required else param.default)
-            rows.append(("", f"{step.name}.{param.name} = {value}"))
+            default = "required" if param.required else param.default
+            value: Any = step.params.get(param.name, default)
+            if param.name in step.over:
+                value = list(step.over[param.name])
+            rows.append(("", f"{step.name}.{param.name}: {type_name(param.type)} = {value}"))
     return rows
 
 
-def _decisions(study: Study) -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for name, decision in study.decisions.items():
-        if isinstance(decision, Span):
-            rows.append((name, f"{decision.path} from {decision.low:g} to {decision.high:g}"))
-        elif isinstance(decision, Choices):
-            paths = {p.path for _, ps in decision.options for p in ps if isinstance(p, Assign)}
-            where = f" ({', '.join(sorted(paths))})" if paths else ""
-            rows.append((name, ", ".join(map(str, decision.labels())) + where))
-    return rows
+def _decision(decision: Decision) -> str:
+    if isinstance(decision, Span):
+        log = " (logarithmic)" if decision.log else ""
+        return f"{decision.path} from {decision.low:g} to {decision.high:g}{log}"
+    labels = ", ".join(map(str, decision.labels()))
+    paths = {p.path for _, ps in decision.options for p in ps if isinstance(p, Assign)}
+    return f"{labels} ({', '.join(sorted(paths))})" if paths else labels
+
+
+def _expected(study: Study, system: System | None) -> list[tuple[str, str]]:
+    """Verdicts and effects of the committed results."""
+    found = committed_results(system, study.name) if system else None
+    if found is None:
+        return []
+    claims = [
+        (c["id"], f"{c['verdict']} {amount(c['effect'], c['effect_unit'])}")
+        for c in found["claims"]
+        if c["effect"] is not None
+    ]
+    passed = {True: "passes", False: "fails", None: "not tested"}
+    return claims + [(c["id"], passed[c["passed"]]) for c in found["checks"]]

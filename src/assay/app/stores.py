@@ -1,17 +1,25 @@
 """The verbs that look after a store: runs, report, verify, reindex, gc."""
 
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
 
-from assay.app.run import SHOWN, print_run
+from assay.app.outcome import print_run, summary
+from assay.app.screen import screen, table
 from assay.core.garbage import collect, find_garbage, verify
 from assay.core.index import Index
 from assay.core.run import Run, default_store
 from assay.core.store import Store
 from assay.errors import UsageError, did_you_mean
+
+
+def _is_store(root: Path) -> bool:
+    return (root / "layout").is_file()
 
 
 def open_store(path: Path | None) -> Store:
@@ -21,11 +29,22 @@ def open_store(path: Path | None) -> Store:
         UsageError: If there is none; looking does not make one.
     """
     root = path or default_store()
-    if not (root / "layout").is_file():
+    if not _is_store(root):
         raise UsageError(
             "no store", where=str(root), next="Run a study first, or name one with --store."
         )
     return Store(root)
+
+
+@contextmanager
+def looked_at(path: Path | None) -> Iterator[Store]:
+    """The store at ``path`` or the default one; an empty one for a moment if there is none."""
+    root = path or default_store()
+    if _is_store(root):
+        yield Store(root)
+        return
+    with tempfile.TemporaryDirectory(prefix="assay-") as empty:
+        yield Store(empty)
 
 
 def list_runs(path: Path | None, as_json: bool) -> None:
@@ -34,27 +53,32 @@ def list_runs(path: Path | None, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("run", "study", "preset", "status", "trials", "seconds", "started (UTC)"):
-        table.add_column(column)
-    for row in rows:
-        started = datetime.fromtimestamp(row["started"], UTC)
-        seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
-        cells = [row["run"], row["study"], row["preset"], row["status"], str(row["trials"])]
-        table.add_row(*map(Text, [*map(str, cells), seconds, f"{started:%Y-%m-%d %H:%M}"]))
-    Console().print(table)
+    cells = [
+        (
+            row["run"],
+            row["study"],
+            row["preset"] or "",
+            row["status"],
+            str(row["trials"]),
+            "" if row["seconds"] is None else f"{row['seconds']:.1f}",
+            f"{datetime.fromtimestamp(row['started'], UTC):%Y-%m-%d %H:%M}",
+        )
+        for row in rows
+    ]
+    head = ("run", "study", "preset", "status", "trials", "seconds", "started (UTC)")
+    screen().print(table(head, cells, right=["trials", "seconds"]))
 
 
 def show_report(name: str, path: Path | None, as_json: bool) -> None:
     """Print one run's verdicts and the path of its report."""
     store = open_store(path)
     run = Run(store, _find_run(store, name))
+    if run.summary["status"] == "running":
+        raise UsageError(
+            "has not finished", where=run.name, next="If it was stopped, run the study again."
+        )
     if as_json:
-        typer.echo(json.dumps({key: run.summary.get(key) for key in SHOWN}))
+        typer.echo(json.dumps(summary(run)))
     else:
         print_run(run)
 
@@ -64,10 +88,16 @@ def _find_run(store: Store, name: str) -> str:
     if name == "last" and rows:
         return rows[0]
     found = [r for r in rows if r.startswith(name)]
-    if len(found) != 1:
-        what = f"{len(found)} runs begin with {name!r}" if found else f"no run {name!r}"
-        raise UsageError(what, where=str(store.root), next=did_you_mean(name, rows))
-    return found[0]
+    if name in rows or len(found) == 1:
+        return name if name in rows else found[0]
+    if found:
+        raise UsageError(
+            f"{len(found)} runs begin with {name!r}",
+            where=str(store.root),
+            next=f"Say more, for example {found[0]!r}.",
+        )
+    hint = did_you_mean(name, rows) or "There are no runs yet."
+    raise UsageError(f"no run {name!r}", where=str(store.root), next=hint)
 
 
 def verify_store(path: Path | None, as_json: bool) -> int:

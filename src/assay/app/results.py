@@ -1,0 +1,101 @@
+"""Commit what a system's small presets gave: `python -m assay.app.results climate_impact`.
+
+Runs every study of the system at ``small``, writes ``results/<study>.small.json`` into the system's
+folder and rewrites the *Results* section of its paper card from those files. Nobody edits either by
+hand; the house tests compare them.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from assay.core.charts import summarise
+from assay.core.claims import number
+from assay.core.report import passed
+from assay.core.run import Run
+from assay.core.store import write_text
+from assay.core.system import System, find_system
+
+PRESET = "small"
+KEPT = ("study", "preset", "trials", "libraries", "platform")
+
+
+def committed(run: Run, decisions: list[str]) -> dict[str, Any]:
+    """What is kept of a run: verdicts and the mean of every measure, no host and no paths."""
+    summary = {key: run.summary[key] for key in KEPT}
+    summary["claims"] = run.claims
+    summary["checks"] = run.checks
+    summary["minutes"] = round(run.summary["seconds"] / 60, 1)
+    summary["measures"] = [
+        {"measure": measure, **row}
+        for measure in dict.fromkeys(run.records["measure"])
+        for row in json.loads(summarise(run.records, measure, decisions).to_json(orient="records"))
+    ]
+    return summary
+
+
+def results_section(folder: Path) -> str:
+    """The *Results* section of a paper card, from the committed files."""
+    parts: list[str] = []
+    for path in sorted((folder / "results").glob(f"*.{PRESET}.json")):
+        parts.append(_study_section(json.loads(path.read_text(encoding="utf-8"))))
+    return "\n\n".join(parts) if parts else "None committed yet."
+
+
+def _study_section(result: dict[str, Any]) -> str:
+    lines = [
+        f"Study `{result['study']}`, preset `{result['preset']}`: {result['trials']} trials, "
+        f"{result['minutes']:g} minutes on two cores.",
+        "",
+        "| | claim | verdict | in words |",
+        "|---|---|---|---|",
+    ]
+    for c in result["claims"]:
+        lines.append(f"| {c['id']} | {c['sentence']} | **{c['verdict']}** | {c['text']} |")
+    for c in result["checks"]:
+        verdict = passed(c["passed"])
+        lines.append(f"| {c['id']} | {c['sentence']} | **{verdict}** | {c['text']} |")
+    lines += ["", "| measure | choices | mean | 95 % interval | unit |", "|---|---|---|---|---|"]
+    fixed = ("measure", "mean", "low", "high", "n", "unit")
+    for row in result["measures"]:
+        choices = ", ".join(f"{k} {v}" for k, v in row.items() if k not in fixed)
+        low, high = row["low"], row["high"]
+        spread = f"{number(low)} to {number(high)}" if low is not None else ""
+        unit = "" if row["unit"] == "1" else row["unit"]
+        mean = number(row["mean"])
+        lines.append(f"| {row['measure']} | {choices} | {mean} | {spread} | {unit} |")
+    return "\n".join(lines)
+
+
+def write_card(folder: Path) -> None:
+    """Put the generated section into the paper card."""
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8")
+    section = f"## Results\n\n{results_section(folder)}\n\n"
+    write_text(card, re.sub(r"## Results\n.*?(?=^## )", lambda _: section, text,
+                            flags=re.DOTALL | re.MULTILINE))  # fmt: skip
+
+
+def main(names: list[str]) -> None:
+    """Run the small presets of the systems named and commit what came out."""
+    for system in map(find_system, names):
+        folder = _folder(system)
+        for name in system.studies:
+            study = system.study(name)
+            run = study.run(PRESET)
+            (folder / "results").mkdir(exist_ok=True)
+            text = json.dumps(committed(run, list(study.decisions)), indent=1)
+            write_text(folder / "results" / f"{name}.{PRESET}.json", f"{text}\n")
+        write_card(folder)
+
+
+def _folder(system: System) -> Path:
+    folder = system.folder()
+    assert folder is not None  # noqa: S101 - the built-in systems lie in folders
+    return folder
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
