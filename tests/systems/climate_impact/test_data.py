@@ -14,6 +14,7 @@ COMPONENTS = [
     data.jacksboro,
     data.read_terrain,
     data.coarsen,
+    data.fill_pits,
     data.uniform_roughness,
     data.design_storm,
     data.fit_rain,
@@ -36,7 +37,7 @@ def test_every_parameter_of_a_component_is_explained(made):
         assert f"{name}:" in text, f"{described.name} does not explain {name}"
 
 
-@pytest.mark.parametrize("made", COMPONENTS[2:4] + COMPONENTS[7:], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("made", COMPONENTS[2:5] + COMPONENTS[8:], ids=lambda f: f.__name__)
 def test_what_stands_on_a_terrain_has_an_input_called_terrain(made):
     assert list(describe(made).inputs) == ["terrain"]
 

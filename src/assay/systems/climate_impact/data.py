@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 
 from assay.core.component import File, Seed, component
 from assay.errors import DataError
-from assay.systems.climate_impact import exposure, exposure_files, rain, rasters
+from assay.systems.climate_impact import exposure, exposure_files, pits, rain, rasters
 from assay.systems.climate_impact import terrain as terrains
 from assay.systems.climate_impact.exposure import Assets
 from assay.systems.climate_impact.rain import DepthDuration, Hyetograph
@@ -90,6 +90,20 @@ def read_terrain(
 def coarsen(terrain: Terrain, *, factor: PositiveInt = 1) -> Terrain:
     """Average blocks of ``factor`` by ``factor`` cells; 1 leaves the terrain as it is."""
     return terrains.coarsen(terrain, factor)
+
+
+@component(version="1", requires=("numba", "numpy"))
+def fill_pits(terrain: Terrain, *, rise_m: Annotated[float, Field(ge=0, le=1)] = 0.01) -> Terrain:
+    """Raise the cells from which water cannot leave: pits of the elevation model, not the ground.
+
+    A coarse elevation model dams its own valleys wherever a gorge is narrower than a cell. Real
+    lakes and sinkholes are filled too: leave this step out where they matter.
+
+    Args:
+        terrain: The terrain.
+        rise_m: Fall from cell to cell across filled ground (m).
+    """
+    return pits.fill_pits(terrain, rise_m)
 
 
 @component(version="1")

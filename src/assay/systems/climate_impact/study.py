@@ -15,7 +15,8 @@ def flood_risk_workflow() -> Workflow:
     """From a terrain and storms of many return periods to the damage expected in a year."""
     flow = Workflow("flood_risk")
     terrain = flow.step("terrain", data.jacksboro)
-    grid = flow.step("grid", data.coarsen, terrain=terrain)
+    coarse = flow.step("coarse", data.coarsen, terrain=terrain)
+    grid = flow.step("grid", data.fill_pits, terrain=coarse)
     roughness = flow.step("roughness", data.uniform_roughness, terrain=grid)
     over = {"return_period_years": RETURN_PERIODS_YEARS}
     rain = flow.each("rain", data.design_storm, over=over)
@@ -34,7 +35,7 @@ def flood_risk() -> Study:
         flood_risk_workflow(),
         title="What do floods cost in a year, and how much does that depend on the model?",
         decisions={
-            "cells": {"native": [], "doubled": assign("grid.factor", 2)},
+            "cells": {"native": [], "doubled": assign("coarse.factor", 2)},
             "manning": sweep("roughness.manning", [0.03, 0.06]),
         },
         seeds=10,
