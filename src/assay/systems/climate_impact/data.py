@@ -65,6 +65,7 @@ def read_terrain(
     path: File,
     crs: str | None = None,
     unit: str | None = None,
+    missing_value: float | None = None,
     nodata: Holes = "refuse",
     reproject: bool = False,
     cell_m: PositiveFloat | None = None,
@@ -75,14 +76,17 @@ def read_terrain(
         path: The file.
         crs: Its coordinate system, if the file does not say; for example EPSG:32616.
         unit: Unit of elevation, if the file does not say and it is not metres.
+        missing_value: The elevation that stands for missing data, if the file does not say.
         nodata: What to do with holes: refuse, make them walls, or fill them from around.
         reproject: Whether to reproject to metres (the best UTM zone), as a geographic terrain must.
         cell_m: Cell size after reprojection (m); the native resolution if not given.
     """
     if reproject:
-        found = terrains.reproject(path, source_crs=crs, unit=unit, cell_m=cell_m)
+        found = terrains.reproject(
+            path, source_crs=crs, unit=unit, missing_value=missing_value, cell_m=cell_m
+        )
     else:
-        found = terrains.load_terrain(path, crs=crs, unit=unit)
+        found = terrains.load_terrain(path, crs=crs, unit=unit, missing_value=missing_value)
     return terrains.check_holes(found, nodata=nodata)
 
 

@@ -207,8 +207,8 @@ def contributions(run: Run, trial: int) -> Chart:
     bands = [f"{a:g} to {b:g}" if np.isfinite(b) else f"over {a:g}" for a, b in bounds]
     data = pd.DataFrame({"storms": bands, "damage_per_year": made.contribution})
     bars = alt.Chart(data).mark_bar().encode(
-        x=alt.X("storms:N", sort=None, title="return period (years)", axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("damage_per_year:Q", title=f"damage per year ({made.currency})"),
+        x=alt.X("damage_per_year:Q", title=f"damage per year ({made.currency})"),
+        y=alt.Y("storms:N", sort=None, title="return period (years)"),
         tooltip=["storms", alt.Tooltip("damage_per_year:Q", format=",.4~s")],
     )  # fmt: skip
     return Chart(

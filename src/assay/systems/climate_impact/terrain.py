@@ -100,12 +100,15 @@ def to_metres(source: Source, *, crs: str | None = None, cell_m: float | None = 
         left=source.west, bottom=south, right=east, top=source.north, resolution=cell_m,
     )  # fmt: skip
     there, width, height = frame
+    # GDAL widens its kernel to shrink a raster, by 1.1 and the like too, and a plane then ripples.
+    exact: dict[str, Any] = {} if cell_m else {"XSCALE": 1, "YSCALE": 1}
 
     def warped(values: np.ndarray, method: Any) -> np.ndarray:
         out = np.full((height, width), np.nan)
         warp(
             values, out, src_transform=here, src_crs=source.crs, src_nodata=np.nan,
             dst_transform=there, dst_crs=wanted, dst_nodata=np.nan, resampling=method,
+            tolerance=0.0, **exact,
         )  # fmt: skip
         return out
 
