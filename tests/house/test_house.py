@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import assay
+from assay.app.results import results_section
 from assay.core.system import systems
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +59,21 @@ def test_a_paper_card_names_every_claim_check_preset_and_study(folder):
         wanted += [f"--preset {preset}" for preset in study.presets]
         missing = [w for w in wanted if w not in card]
         assert not missing, f"{folder.name}/README.md does not name {missing}"
+
+
+@pytest.mark.parametrize("folder", SYSTEMS, ids=lambda p: p.name)
+def test_the_results_of_a_paper_card_are_those_committed_and_those_of_todays_claims(folder):
+    card = (folder / "README.md").read_text()
+    said = re.search(r"^## Results\n\n(.*?)\n\n## ", card, re.DOTALL | re.MULTILINE)
+    system = systems()[folder.name]
+
+    assert said
+    assert said[1] == results_section(folder)
+    for path in (folder / "results").glob("*.small.json"):
+        result = json.loads(path.read_text())
+        study = system.study(result["study"])
+        assert [c["sentence"] for c in result["claims"]] == [c.sentence for c in study.claims]
+        assert [c["id"] for c in result["checks"]] == [c.id for c in study.checks]
 
 
 def test_every_system_folder_is_in_the_table_of_contents_and_the_reverse():

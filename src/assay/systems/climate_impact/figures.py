@@ -154,9 +154,11 @@ def exceedance(run: Run) -> Chart:
     ]
     data = pd.DataFrame(rows)
     base = run.load("risk.curve")
+    chances = sorted(data["exceedance"].unique().tolist())
     lines = alt.Chart(data).encode(
         x=alt.X("exceedance:Q", title="chance of being exceeded in a year",
-                scale=alt.Scale(type="log")),
+                scale=alt.Scale(type="log", domain=[chances[0], chances[-1]]),
+                axis=alt.Axis(values=chances, labelOverlap=True)),
         y=alt.Y("loss:Q", title=f"loss ({base.currency})"),
         detail="seed:N",
         tooltip=["seed:N", "exceedance:Q", alt.Tooltip("loss:Q", format=",.4~s")],

@@ -9,21 +9,33 @@ from assay.systems.climate_impact import data, impact
 from assay.systems.climate_impact.inundation import inundation
 
 RETURN_PERIODS_YEARS = (2, 5, 10, 20, 50, 100, 200)
+FLOOR_M = 0.3
+"""Height of floors above the ground (m), an assumption: less water than that does no damage.
+
+Cells of 80 m have no river bed, so storms that a bed would carry off spread over valley floors as
+sheets of 0.1 to 0.3 m.
+"""
 
 
 def flood_risk_workflow() -> Workflow:
     """From a terrain and storms of many return periods to the damage expected in a year."""
     flow = Workflow("flood_risk")
     terrain = flow.step("terrain", data.jacksboro)
-    coarse = flow.step("coarse", data.coarsen, terrain=terrain)
-    grid = flow.step("grid", data.fill_pits, terrain=coarse)
+    drained = flow.step("drained", data.fill_pits, terrain=terrain)
+    coarse = flow.step("coarse", data.coarsen, terrain=drained)
+    grid = flow.step("grid", data.fill_pits, terrain=coarse)  # averaging makes new pits
     roughness = flow.step("roughness", data.uniform_roughness, terrain=grid)
     over = {"return_period_years": RETURN_PERIODS_YEARS}
     rain = flow.each("rain", data.design_storm, over=over)
     flood = flow.each("flood", inundation, terrain=grid, roughness=roughness, rain=rain)
-    exposure = flow.step("exposure", data.synthetic_settlement, terrain=terrain)
+    exposure = flow.step("exposure", data.synthetic_settlement, terrain=drained)
     losses = flow.each(
-        "losses", impact.storm_losses, flood=flood, exposure=exposure, region="North America"
+        "losses",
+        impact.storm_losses,
+        flood=flood,
+        exposure=exposure,
+        region="North America",
+        dry_below_m=FLOOR_M,
     )
     flow.step("risk", impact.annual_damage, losses=losses)
     return flow
