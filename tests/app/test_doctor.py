@@ -68,18 +68,22 @@ def test_the_build_of_torch_is_told_without_importing_it(shell, version, said):
 
 
 def test_a_package_of_the_wrong_version_is_a_problem(shell, monkeypatch):
-    needs = ["numpy>=99", "typer>=0.1", "no-such-thing>=1", "nor-this; extra == 'climate'"]
+    optional = [f"{name}; extra == '{extra}'" for name in ("nor-this", "nor-that")
+                for extra in ("climate", "all", "dev")]  # fmt: skip
+    needs = ["numpy>=99", "typer>=0.1", "no-such-thing>=1", *optional]
     monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda name: needs)
 
     found = {f.what: f for f in doctor._packages()}
 
     assert found["packages"].text == "1 found"
     assert (found["numpy"].state, ">=99 is needed" in found["numpy"].text) == ("problem", True)
-    assert found["no-such-thing"].state == "problem"
-    assert (found["nor-this"].state, found["nor-this"].text) == (
+    assert found["the core"].state == "problem"
+    assert found["the core"].text == "no-such-thing not installed; pip install no-such-thing"
+    assert (found["climate"].state, found["climate"].text) == (
         "note",
-        "not installed; pip install 'assay[climate]'",
+        "nor-this, nor-that not installed; pip install 'assay[climate]'",
     )
+    assert len(found) == 4
 
 
 def test_a_store_that_cannot_be_made_is_a_problem(shell):

@@ -57,26 +57,29 @@ def _python() -> Finding:
 
 
 def _packages() -> list[Finding]:
-    """Every requirement of the package that is not met, the optional ones as notes."""
+    """Every requirement of the package that is not met; those of an extra in one note."""
     from packaging.requirements import Requirement
 
     missing: list[Finding] = []
+    absent: dict[str, list[str]] = {}
     found = 0
     for requirement in importlib.metadata.requires("assay") or []:
         need = Requirement(requirement)
         extra = str(need.marker).partition("extra == ")[2].strip("'\"") if need.marker else ""
-        if need.name == "assay" or extra == "dev":
+        if need.name == "assay" or extra in ("all", "dev"):
             continue
         version = _version(need.name)
         if version is None:
-            state: State = "note" if extra else "problem"
-            hint = f"pip install 'assay[{extra}]'" if extra else f"pip install '{need.name}'"
-            missing.append(Finding(need.name, state, f"not installed; {hint}"))
+            absent.setdefault(extra, []).append(need.name)
         elif not need.specifier.contains(version, prereleases=True):
             text = f"{version} is installed, {need.specifier} is needed"
             missing.append(Finding(need.name, "problem", text))
         else:
             found += 1
+    for extra, names in sorted(absent.items()):
+        wanted = f"'assay[{extra}]'" if extra else " ".join(names)
+        text = f"{', '.join(names)} not installed; pip install {wanted}"
+        missing.append(Finding(extra or "the core", "note" if extra else "problem", text))
     return [Finding("packages", "ok", f"{found} found"), *missing]
 
 
