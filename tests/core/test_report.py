@@ -206,6 +206,164 @@ def test_a_run_without_claims_says_so():
     assert in_words(nothing) == "This study makes no claims."
 
 
+# -- hostile texts ------------------------------------------------------------------------------
+
+HOSTILE = [
+    "</script><script>document.documentElement.dataset.ran = 1</script>",
+    "<img src=x onerror='document.documentElement.dataset.ran = 1'>",
+    '"><svg onload="document.documentElement.dataset.ran = 1">',
+    "<!-- <script>",
+    "]]>",
+    "${1 + 1} {{ 1 + 1 }} {% raw %}",
+    "[bold]red[/bold] [link=file:///]",
+    "| a | b\n| c |",
+    "'quotes' and \"more\"",
+    "ü水🌊\u202e\u2028",
+    "n" * 500,
+]
+
+
+@component
+def hostile_records(*, label: str = "", seed: Seed) -> Records:
+    """</title><script>document.documentElement.dataset.ran = 1</script>"""
+    records = Records()
+    for n, text in enumerate(HOSTILE):
+        records.add(text, n + seed, text, item=text)
+    if label == HOSTILE[1]:
+        raise ArithmeticError(HOSTILE[0])
+    return records
+
+
+def hostile_figures(run):
+    """Figures whose every text is hostile."""
+    import altair as alt
+    from matplotlib.figure import Figure
+
+    for n, text in enumerate(HOSTILE):
+        line = " ".join(text.split())  # Vega-Lite takes no title with a line break
+        chart = alt.Chart(run.records, title=line, height=200).mark_point()
+        chart = chart.encode(x="value:Q", y=alt.Y("measure:N", title=line), tooltip=["item:N"])
+        yield Chart(f"chart-{n}", text, text, chart, run.records)
+    yield Picture("picture", HOSTILE[0], HOSTILE[1], HOSTILE[2], Figure(figsize=(1, 1)))
+    raise ArithmeticError(HOSTILE[0])
+
+
+@pytest.fixture(scope="module", params=["", "core.test_report:hostile_figures"])
+def hostile(request, tmp_path_factory):
+    flow = Workflow("flow")
+    flow.step("measure", hostile_records)
+    claims = [
+        Claim(id=f"C{n} {text}", sentence=text, source=text, estimand=mean(text),
+              direction="above", margin=1.0)
+        for n, text in enumerate(HOSTILE)
+    ]  # fmt: skip
+    checks = [
+        Check(id=f"K{n} {text}", sentence=text, source=text, measure=text, at_least=0.0)
+        for n, text in enumerate(HOSTILE)
+    ]
+    study = Study(
+        flow, title=HOSTILE[0], decisions={"label": sweep("measure.label", HOSTILE[:4])}, seeds=2,
+        claims=claims, checks=checks, presets={"tiny": Preset(note=HOSTILE[0])},
+        figures=request.param,
+    )  # fmt: skip
+    return run_of(study, preset="tiny", store=tmp_path_factory.mktemp("hostile"))
+
+
+def test_hostile_texts_leave_the_page_whole(hostile):
+    tags = Tags(hostile.report.read_text())
+    scripts = [a for tag, a in tags.seen if tag == "script"]
+    specs = [a for a in scripts if a.get("type") == "application/json"]
+
+    assert not tags.open
+    assert len(scripts) == len(specs) + 2
+    assert not [a for _, a in tags.seen if any(name.startswith("on") for name in a)]
+    assert {a["src"][:10] for tag, a in tags.seen if tag == "img"} <= {"data:image"}
+    assert len([a for _, a in tags.seen if a.get("id", "").startswith("claim-")]) == len(HOSTILE)
+
+
+def test_hostile_texts_leave_the_specifications_readable(hostile):
+    page = hostile.report.read_text()
+    found = re.findall(r'<script type="application/json" id="[\w-]+">(.*?)</script>', page, re.S)
+
+    assert len(found) == len(HOSTILE)
+    assert page.count("A figure could not be drawn") == bool(hostile.summary["figures"])
+    for text in found:
+        assert json.loads(text)["config"]
+
+
+def test_hostile_texts_leave_every_row_of_the_markdown_a_row(hostile):
+    lines = (hostile.report.parent / "report.md").read_text().split("\n")
+    rows = [line for line in lines if line.startswith("| ")]
+
+    assert len([r for r in rows if re.match(r"\| [CK]\d+ ", r)]) == 2 * len(HOSTILE)
+    for row in rows:
+        assert row.endswith(" |")
+        assert len(re.findall(r"(?<!\\)\|", row)) in (5, 7)
+    assert "<script>" not in "".join(lines)
+    assert "<img" not in "".join(lines)
+
+
+@pytest.mark.web
+def test_hostile_texts_run_nothing_in_a_browser(hostile, tmp_path):
+    document, complaints = browse(hostile.report, tmp_path / "profile")
+
+    assert "data-ran" not in document.partition(">")[0] + document.partition("<head")[0]
+    assert "dataset.ran" in document
+    assert not complaints
+
+
+# -- what the tables say ------------------------------------------------------------------------
+
+
+@component
+def constant(*, size: float = 4.0) -> Records:
+    """Measure without an error."""
+    records = Records()
+    records.add("length", size, "m")
+    return records
+
+
+def test_seeds_that_agree_and_a_single_seed_have_no_interval(tmp_path):
+    flow = Workflow("flow")
+    flow.step("measure", constant)
+    rows = {
+        seeds: re.findall(r"^\| length \|.*$", text, re.M)
+        for seeds in (1, 3)
+        if (text := (run_of(Study(flow), seeds=seeds, store=tmp_path).report.parent
+                     / "report.md").read_text())
+    }  # fmt: skip
+
+    assert rows == {
+        1: ["| length |  | 4 |  | m | 1 |"],
+        3: ["| length |  | 4 | all equal | m | 3 |"],
+    }
+
+
+def test_a_picture_says_what_a_reader_does_not_see(run):
+    tags = Tags(run.report.read_text())
+
+    assert [a["alt"] for tag, a in tags.seen if tag == "img"] == ["a rising line"]
+    assert "![a rising line](figures/line.png)" in (run.report.parent / "report.md").read_text()
+    assert all(a.get("aria-label") or a.get("aria-hidden") for t, a in tags.seen if t == "svg"
+               if a.get("class") != "marks")  # fmt: skip
+
+
+def test_many_values_of_a_decision_are_told_by_their_range(tmp_path):
+    flow = Workflow("flow")
+    flow.step("measure", constant)
+    study = Study(flow, decisions={"size": sweep("measure.size", [n / 2 for n in range(50)])})
+    page = run_of(study, store=tmp_path).report.read_text()
+
+    assert "50 values from 0 to 24.5" in page
+
+
+def test_units_are_told_as_a_reader_would(run):
+    text = (run.report.parent / "report.md").read_text()
+
+    assert "from 6 seeds" in text
+    assert "units of" not in text
+
+
 def browse(page, folder):
     """The document as a browser has it after its scripts ran, and what it complained about."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -6,10 +6,13 @@ Exit codes: 0 done, 1 a trial failed (or the store refused), 2 wrong usage, 130 
 import io
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -266,12 +269,7 @@ def doctor(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: runs a verb and turns errors into one line and an exit code."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")  # before numpy is imported; steps that want more say so
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows a ?
-    warnings.showwarning = _warn
+    _prepare()
     asked = sys.argv[1:] if arguments is None else list(arguments)
     debug, as_json = "--debug" in asked, "--json" in asked
     try:
@@ -289,8 +287,31 @@ def main(arguments: list[str] | None = None) -> None:
             traceback.print_exception(error)
         code = _explain(error, as_json)
     if code == STOPPED:
+        if as_json:
+            typer.echo(json.dumps({"error": "stopped", "kind": "KeyboardInterrupt"}))
         typer.echo("assay: stopped; finished steps are kept, run again to go on", err=True)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _prepare() -> None:
+    """Threads, streams, signals and warnings of this process."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # before numpy is imported; steps that want more say so
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "w"))
+    if threading.current_thread() is threading.main_thread():
+        for wish in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(wish, _stop)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows a ?
+    warnings.showwarning = _warn
+
+
+def _stop(*_: Any) -> None:
+    """SIGTERM and SIGHUP end a run as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def _warn(message: Warning | str, *_: Any) -> None:
@@ -306,7 +327,8 @@ def _explain(error: Exception, as_json: bool) -> int:
         text = f"{text}; this was not foreseen, --debug shows where it arose"
     typer.echo(f"assay: {text}", err=True)
     if as_json:
-        typer.echo(json.dumps({"error": text, "kind": type(known).__name__}))
+        with suppress(OSError):  # where standard output is full, the error is about that
+            typer.echo(json.dumps({"error": text, "kind": type(known).__name__}))
     failed = isinstance(known, StoreError | StepError) or not isinstance(known, AssayError)
     return 1 if failed else 2
 

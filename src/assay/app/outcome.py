@@ -14,6 +14,7 @@ SHOWN = ("run", "study", "preset", "trials", "failed", "claims", "checks", "repo
 def summary(run: Run) -> dict[str, Any]:
     """What ``--json`` prints of a run."""
     shown = {key: run.summary.get(key) for key in SHOWN}
+    shown["report"] = str(run.report) if run.report.is_file() else ""  # the store may have moved
     return {**shown, "errors": [e["error"] for e in run.summary["errors"]]}
 
 

@@ -73,7 +73,7 @@ def show_report(name: str, path: Path | None, as_json: bool) -> None:
     """Print one run's verdicts and the path of its report."""
     store = open_store(path)
     run = Run(store, _find_run(store, name))
-    if run.summary["status"] == "running":
+    if run.summary["status"] in ("running", "stopped"):
         raise UsageError(
             "has not finished", where=run.name, next="If it was stopped, run the study again."
         )
@@ -130,8 +130,15 @@ def collect_garbage(path: Path | None, drop: list[str], dry_run: bool, as_json: 
     if not dry_run:
         collect(store, garbage)
     if as_json:
-        data = {"paths": len(garbage.paths), "bytes": garbage.bytes, "deleted": not dry_run}
+        data = {
+            "paths": len(garbage.paths),
+            "bytes": garbage.bytes,
+            "deleted": not dry_run,
+            "held": garbage.held,
+        }
         typer.echo(json.dumps(data))
     else:
         verb = "would free" if dry_run else "freed"
         typer.echo(f"{verb} {garbage.bytes / 2**20:.1f} MiB in {len(garbage.paths)} places")
+        if garbage.held:
+            typer.echo(f"{garbage.held[0]} is under way: everything else is kept until it ends")

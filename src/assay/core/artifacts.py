@@ -63,7 +63,8 @@ def format_of(value: Any) -> str:
 
 
 def _dump(tree: Any, path: Path) -> None:
-    text = json.dumps(tree, allow_nan=False, separators=(",", ":"))
+    with _refused("result"):  # an integer of more than 4300 digits
+        text = json.dumps(tree, allow_nan=False, separators=(",", ":"))
     if len(text) > MAX_JSON_BYTES:
         raise WorkflowError(
             f"a result takes {len(text):,} bytes of JSON",
@@ -103,7 +104,8 @@ def _read_arrays(path: Path, annotation: Any) -> Any:
 
 
 def _write_records(value: Records, path: Path) -> None:
-    value.to_parquet(path)
+    with _refused("table of records"):
+        value.to_parquet(path)
 
 
 def _read_records(path: Path, annotation: Any) -> Records:
@@ -127,6 +129,7 @@ def _write_table(value: Any, path: Path) -> None:
             next="Rename them.",
         )
     with _refused("table"):
+        json.dumps(value.attrs)  # pandas would leave out what it cannot write
         value.to_parquet(path)
 
 
@@ -137,11 +140,15 @@ def _read_table(path: Path, annotation: Any) -> Any:
 
 
 def _write_netcdf(value: Any, path: Path) -> None:
-    """Write without the packing and compression that the source file had, which may round."""
+    """Write without the packing and compression that the source file had, which may round.
+
+    In memory first: on a full disk HDF5 takes the whole process down.
+    """
     with _refused(type(value).__name__):
         if type(value).__name__ == "DataArray":
             value = value.to_dataset(name=ARRAY).assign_attrs({ARRAY: value.name or ""})
-        value.drop_encoding().to_netcdf(path, engine="h5netcdf")
+        content = value.drop_encoding().to_netcdf(engine="h5netcdf")
+    path.write_bytes(content)
 
 
 def _read_netcdf(path: Path, annotation: Any) -> Any:
@@ -161,7 +168,9 @@ def _write_file(value: Path, path: Path) -> None:
 
 
 def _write_folder(value: Path, path: Path) -> None:
-    shutil.copytree(value, path)
+    shutil.copytree(value, path, copy_function=shutil.copyfile)
+    for folder in (path, *path.rglob("*/")):  # a folder that may not be written cannot be moved
+        folder.chmod(0o755)
 
 
 def _read_path(path: Path, annotation: Any) -> Path:

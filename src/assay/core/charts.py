@@ -4,16 +4,38 @@ Intervals are Student's t over the resampling unit (usually the seed); a point w
 single unit.
 """
 
+import re
 from collections.abc import Iterator, Sequence
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
-from assay.core.figures import Chart
+from assay.core.figures import Chart, file_name
+from assay.core.wording import place
 
 if TYPE_CHECKING:
     from assay.core.run import Run
 
 PALETTE = ("#1b6ca8", "#d95f02", "#2a9d8f", "#8e5ea2", "#c0392b", "#7f8c8d", "#b8860b", "#111111")
 MOST_DEFAULT_CHARTS = 12
+MOST_DOTS = 40
+STATISTICS = ("mean", "low", "high", "n", "unit", "choice")
+"""Columns of a summary; a key of the same name gets an underscore."""
+
+
+def column(key: str) -> str:
+    """The column of a summary that holds a key.
+
+    Example:
+        >>> column("storm"), column("n")
+        ('storm', 'n_')
+    """
+    return f"{key}_" if key in STATISTICS else key
+
+
+def single(records: Any) -> list[str]:
+    """Measures with one value per trial; a mean over storms or cases would mean little."""
+    counts = records.groupby(["measure", "trial"], sort=False).size().groupby("measure").max()
+    return [m for m in dict.fromkeys(records["measure"]) if counts[m] == 1]
 
 
 def summarise(records: Any, measure: str, by: Sequence[str], unit: str = "seed") -> Any:
@@ -26,8 +48,8 @@ def summarise(records: Any, measure: str, by: Sequence[str], unit: str = "seed")
         unit: The resampling unit.
 
     Returns:
-        DataFrame with the keys, ``mean``, ``low``, ``high``, ``n`` and ``unit``; low and high are
-        NaN where n is 1.
+        DataFrame with the keys (see `column`), ``mean``, ``low``, ``high``, ``n`` and ``unit``;
+        low and high are NaN where n is 1 or a value is not finite.
     """
     import numpy as np
     import pandas as pd
@@ -35,16 +57,16 @@ def summarise(records: Any, measure: str, by: Sequence[str], unit: str = "seed")
     from assay.core.inference import t_bounds
 
     rows = records[records["measure"] == measure]
-    keys = [k for k in by if k in rows]
+    keys = [k for k in by if k in rows and k != unit]
     per_unit = rows.groupby([*keys, unit], dropna=False, sort=False)["value"].mean().reset_index()
     found: list[dict[str, Any]] = []
     groups = per_unit.groupby(keys, dropna=False, sort=False) if keys else [((), per_unit)]
     for key, group in groups:
         values = group["value"].to_numpy(float)
         low = high = np.nan
-        if len(values) > 1:
+        if len(values) > 1 and np.isfinite(values).all():
             low, high = (float(b[0]) for b in t_bounds(values[None, :]))
-        labels = dict(zip(keys, key, strict=True))
+        labels = dict(zip(map(column, keys), key, strict=True))
         found.append(labels | {"mean": values.mean(), "low": low, "high": high, "n": len(values)})
     return pd.DataFrame(found).assign(unit=str(rows["unit"].iloc[0]))
 
@@ -67,18 +89,19 @@ def curve(
 
     by = by if by in records else ""
     data = summarise(records, measure, [x, *([by] if by else [])])
-    ticks = sorted(data[x].unique().tolist())
+    ticks = sorted(data[column(x)].unique().tolist())
     scale = alt.Scale(type="log") if log_x else alt.Scale(zero=False)
     axis = alt.Axis(values=ticks) if len(ticks) <= 12 else alt.Undefined
-    across = alt.X(x, type="quantitative", title=x_title or x, scale=scale, axis=axis)
-    colour = alt.Color(by, type="nominal", title=by.replace("_", " ")) if by else alt.Undefined
+    across = alt.X(
+        field=_field(x), type="quantitative", title=x_title or _words(x), scale=scale, axis=axis
+    )
+    colour = alt.Color(field=_field(by), type="nominal", title=_words(by)) if by else alt.Undefined
     up = y_title or _with_unit(measure, data["unit"].iloc[0])
-    tips = [*([by] if by else []), x, *(_tip(k) for k in ("mean", "low", "high")), "n"]
     base = alt.Chart(data).encode(x=across, color=colour)
     layers = [
         base.mark_line(point=alt.OverlayMarkDef(size=45)).encode(
             y=alt.Y("mean", type="quantitative", title=up),
-            tooltip=tips,
+            tooltip=_tips([*([by] if by else []), x]),
         )
     ]
     if data["low"].notna().any():
@@ -100,13 +123,13 @@ def dots(
     import altair as alt
 
     data = summarise(records, measure, by)
-    keys = [k for k in by if k in data]
+    keys = [k for k in by if column(k) in data]
     data["choice"] = [
-        ", ".join(f"{k} {row[k]}" for k in keys) or "all" for _, row in data.iterrows()
+        place({k: row[column(k)] for k in keys}) or "all" for _, row in data.iterrows()
     ]
     base = alt.Chart(data).encode(
         y=alt.Y("choice", type="nominal", title=None, sort=None, axis=alt.Axis(labelLimit=320)),
-        tooltip=["choice", *(_tip(k) for k in ("mean", "low", "high")), "n"],
+        tooltip=_tips(["choice"]),
     )
     along = alt.X(
         "mean",
@@ -121,26 +144,91 @@ def dots(
     return Chart(name, title, caption, alt.layer(*layers).properties(height=high), data)
 
 
-def default_figures(run: "Run", decisions: Sequence[str]) -> Iterator[Chart]:
-    """What a study without figures of its own shows: every measure by its decisions."""
-    records = run.records
-    for measure in list(dict.fromkeys(records["measure"]))[:MOST_DEFAULT_CHARTS]:
-        yield dots(
-            records,
-            measure,
-            by=decisions,
-            name=measure,
-            title=measure.replace("_", " ").capitalize(),
-            caption="Mean over everything else, with the 95 % interval over seeds.",
-        )
-
-
-def _tip(field: str) -> Any:
+def cloud(
+    records: Any, measure: str, x: str, *, by: Sequence[str], name: str, title: str, caption: str
+) -> Chart:
+    """A measure against one numeric decision, one dot per combination of all of them."""
     import altair as alt
 
-    return alt.Tooltip(field, type="quantitative", format=",.4~g")
+    data = summarise(records, measure, by)
+    chart = alt.Chart(data).mark_point(size=40, filled=True, opacity=0.7)
+    chart = chart.encode(
+        x=alt.X(field=_field(x), type="quantitative", title=_words(x), scale=alt.Scale(zero=False)),
+        y=alt.Y(
+            "mean",
+            type="quantitative",
+            title=_with_unit(measure, data["unit"].iloc[0]),
+            scale=alt.Scale(zero=False),
+        ),
+        tooltip=_tips([k for k in by if column(k) in data]),
+    )
+    return Chart(name, title, caption, chart.properties(height=300), data)
+
+
+def default_figures(run: "Run", decisions: Sequence[str]) -> Iterator[Chart]:
+    """What a study without figures of its own shows: every measure by its decisions."""
+    yield from islice(_default_figures(run.records, decisions), MOST_DEFAULT_CHARTS)
+
+
+def _default_figures(records: Any, decisions: Sequence[str]) -> Iterator[Chart]:
+    varied = [d for d in decisions if d in records]
+    points = len(records[varied].drop_duplicates()) if varied else 1
+    numeric = [d for d in varied if records[d].dtype.kind in "if"]
+    taken: set[str] = set()
+    for measure in dict.fromkeys(records["measure"]):
+        title = _words(measure).capitalize()
+        if points <= MOST_DOTS or not numeric:
+            yield dots(
+                records,
+                measure,
+                by=decisions,
+                name=_free_name(measure, taken),
+                title=title,
+                caption="Mean over everything else, with the 95 % interval over seeds; a dot alone "
+                "has one seed, or the same value at every seed.",
+            )
+            continue
+        for x in numeric:
+            yield cloud(
+                records,
+                measure,
+                x,
+                by=decisions,
+                name=_free_name(f"{measure}-by-{x}", taken),
+                title=f"{title} by {_words(x)}",
+                caption=f"One dot per point of the study ({points:,}), its mean over everything "
+                "else.",
+            )
+
+
+def _free_name(text: str, taken: set[str]) -> str:
+    """A name for files that no other figure has."""
+    base = file_name(text)[:50]
+    name = next(n for k in count(1) if (n := f"{base}-{k}" if k > 1 else base) not in taken)
+    taken.add(name)
+    return name
+
+
+def _field(key: str) -> str:
+    """The column of a key as Vega-Lite reads it, in which dots and brackets mean a path."""
+    return re.sub(r"([\\.\[\]'\"])", r"\\\1", column(key))
+
+
+def _tips(keys: Sequence[str]) -> list[Any]:
+    import altair as alt
+
+    named = [
+        alt.Tooltip(field=k if k == "choice" else _field(k), type="nominal", title=_words(k))
+        for k in keys
+    ]
+    numbers = [alt.Tooltip(k, type="quantitative", format=",.4~g") for k in ("mean", "low", "high")]
+    return [*named, *numbers, alt.Tooltip("n", type="quantitative")]
+
+
+def _words(name: str) -> str:
+    """A name as a title, on one line; Vega-Lite cannot read a title with a line break."""
+    return " ".join(name.replace("_", " ").split())
 
 
 def _with_unit(measure: str, unit: str) -> str:
-    words = measure.replace("_", " ")
-    return words if unit in ("", "1") else f"{words} ({unit})"
+    return _words(measure) if unit in ("", "1") else f"{_words(measure)} ({_words(unit)})"

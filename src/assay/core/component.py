@@ -333,7 +333,7 @@ def find(reference: str, where: str = "") -> Component:
         target: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise UsageError(f"no module {error.name!r}", where=place) from error
-    except (ImportError, SyntaxError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever a foreign module does while it is imported
         raise UsageError(f"module {module!r} cannot be imported ({error})", where=place) from error
     for part in name.split("."):
         if not hasattr(target, part):

@@ -5,12 +5,13 @@ A choice is a value of one parameter (`sweep`, `span`) or a named patch over one
 """
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assay.core.component import Component, describe
-from assay.core.params import native
+from assay.core.params import native, short
 from assay.core.sampling import Sampler
 from assay.core.workflow import Workflow
 from assay.errors import WorkflowError
@@ -63,12 +64,31 @@ def use(step: str, component: Callable[..., Any], **values: Any) -> Use:
 
 
 def patched(flow: Workflow, patches: Sequence[Patch], values: Mapping[str, Any]) -> Workflow:
-    """The workflow of one trial: components first, then ``values``, then the choices' own."""
-    for patch in patches:
-        if isinstance(patch, Use):
-            flow = flow.with_component(patch.step, patch.component, patch.values)
+    """The workflow of one trial: components first, then ``values``, then the choices' own.
+
+    Components are exchanged together, since one may give what only another of them takes.
+    """
+    exchanged = [p for p in patches if isinstance(p, Use)]
+    for patch in exchanged[:-1]:
+        flow = _unchecked(flow, patch)
+    for patch in exchanged[-1:]:
+        flow = flow.with_component(patch.step, patch.component, patch.values)  # checks every step
     chosen = {patch.path: patch.value for patch in patches if isinstance(patch, Assign)}
     return flow.with_values({**values, **chosen})
+
+
+def _unchecked(flow: Workflow, patch: Use) -> Workflow:
+    """A copy with another component at a step, which may not fit before others are exchanged."""
+    if patch.step not in flow.steps:
+        return flow.with_component(patch.step, patch.component, patch.values)  # refuses the name
+    step, made, twin = flow.steps[patch.step], patch.component, flow.copy()
+    inputs, params = flow.split(patch.values, f"{flow.name}, step {patch.step!r}")
+    kept = {name: source for name, source in step.inputs.items() if name in made.inputs}
+    same = {name: value for name, value in step.params.items() if name in made.params}
+    twin.steps[patch.step] = replace(
+        step, component=made, inputs=kept | inputs, params=same | params
+    )
+    return twin
 
 
 @dataclass(frozen=True)
@@ -97,10 +117,9 @@ class Span:
 
     def at(self, u: float) -> Choice:
         """The value at position ``u`` of [0, 1)."""
-        if self.log:
-            value = math.exp(math.log(self.low) + u * math.log(self.high / self.low))
-        else:
-            value = self.low + u * (self.high - self.low)
+        low, high = (math.log(end) if self.log else end for end in (self.low, self.high))
+        value = (1 - u) * low + u * high
+        value = min(max(math.exp(value) if self.log else value, self.low), self.high)
         return value, (Assign(self.path, value),)
 
 
@@ -127,10 +146,11 @@ def sweep(path: str, values: Sequence[Any]) -> Choices:
 
 def span(path: str, low: float, high: float, *, log: bool = False) -> Span:
     """A decision over a continuous range, uniform or (``log=True``) uniform in the logarithm."""
-    numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in (low, high))
+    low, high = native(low), native(high)
+    numbers = all(type(v) in (int, float) and abs(v) <= sys.float_info.max for v in (low, high))
     if not numbers or not low < high or (log and low <= 0):
         raise WorkflowError(
-            f"[{low}, {high}] is not a range",
+            f"[{short(low)}, {short(high)}] is not a range",
             where=path,
             accepted="0 < low < high" if log else "low < high",
         )

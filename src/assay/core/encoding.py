@@ -8,7 +8,7 @@ the port, never from the file, so nothing that is read can run code of its own c
 import dataclasses
 import math
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import Enum
 from pathlib import Path
@@ -20,45 +20,50 @@ from assay.core.annotations import is_namedtuple, is_union, type_name
 from assay.errors import WorkflowError
 
 STORED = "numbers, texts, dates, lists, dicts, dataclasses, pydantic models and arrays"
+MAX_DEPTH = 100
+"""How deep containers may be nested; also what ends a value that contains itself."""
 
 
-def holds_array(value: Any) -> bool:
-    """Whether an array stands anywhere inside a value."""
-    if isinstance(value, np.ndarray):
-        return True
+def holds_array(value: Any, depth: int = 0) -> bool:
+    """Whether an array stands anywhere inside a value, as far down as one is stored."""
+    if isinstance(value, np.ndarray) or depth > MAX_DEPTH:
+        return isinstance(value, np.ndarray)
     if isinstance(value, Mapping):
-        return any(map(holds_array, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(holds_array, value))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return any(holds_array(getattr(value, f.name)) for f in dataclasses.fields(value))
-    return False
+        value = value.values()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = [getattr(value, f.name) for f in dataclasses.fields(value)]
+    elif not isinstance(value, list | tuple):
+        return False
+    return any(holds_array(part, depth + 1) for part in value)
 
 
 # -- to JSON ------------------------------------------------------------------------------------
 
 
-def encode(value: Any, arrays: list[np.ndarray] | None = None) -> Any:
+def encode(value: Any, arrays: list[np.ndarray] | None = None, depth: int = 0) -> Any:
     """A value as JSON; arrays are moved to ``arrays`` and leave their number behind.
 
     Raises:
         WorkflowError: If a part of the value has no format.
     """
     if isinstance(value, Enum):
-        return {"$type": type(value).__name__, "value": encode(value.value, arrays)}
+        return {"$type": type(value).__name__, "value": encode(value.value, arrays, depth)}
     if isinstance(value, np.bool_ | np.integer | np.floating):
         value = value.item()
     if value is None or isinstance(value, bool | str | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"$float": repr(value)}
-    if isinstance(value, date):
-        tag = "$datetime" if isinstance(value, datetime) else "$date"
-        return {tag: value.isoformat()}
+    if type(value) in (date, datetime):  # not those of pandas, which hold more
+        return {f"${type(value).__name__}": value.isoformat()}
     if isinstance(value, np.ndarray) and arrays is not None:
         arrays.append(_plain_array(value))
         return {"$array": len(arrays) - 1}
-    return _encode_container(value, arrays)
+    if depth > MAX_DEPTH:
+        raise WorkflowError(
+            "a result is nested too deep or contains itself", accepted=f"at most {MAX_DEPTH} levels"
+        )
+    return _encode_container(value, lambda part: encode(part, arrays, depth + 1))
 
 
 def _plain_array(array: np.ndarray) -> np.ndarray:
@@ -72,22 +77,21 @@ def _plain_array(array: np.ndarray) -> np.ndarray:
     return np.asarray(array, order="C")  # one order, so that equal arrays have equal bytes
 
 
-def _encode_container(value: Any, arrays: list[np.ndarray] | None) -> Any:
+def _encode_container(value: Any, inner: Callable[[Any], Any]) -> Any:
     kind = type(value).__name__
     if isinstance(value, list):
-        return [encode(v, arrays) for v in value]
+        return [inner(v) for v in value]
     if isinstance(value, tuple) and not is_namedtuple(type(value)):
-        return {"$tuple": [encode(v, arrays) for v in value]}
+        return {"$tuple": [inner(v) for v in value]}
     if isinstance(value, tuple):
-        return {"$type": kind} | {k: encode(v, arrays) for k, v in value._asdict().items()}  # type: ignore[attr-defined]
+        return {"$type": kind} | {k: inner(v) for k, v in value._asdict().items()}  # type: ignore[attr-defined]
     if isinstance(value, type):
         raise WorkflowError(f"the class {value.__name__} has no storage format", accepted=STORED)
     if dataclasses.is_dataclass(value):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
-        return {"$type": kind} | {k: encode(v, arrays) for k, v in fields.items()}
+        return {"$type": kind} | {k: inner(v) for k, v in fields.items()}
     if hasattr(value, "model_dump"):
-        body = value.model_dump(mode="json", by_alias=True, round_trip=True)
-        return {"$type": kind} | encode(body, arrays)
+        return {"$type": kind} | inner(_dump_model(value))
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str) or key.startswith("$"):
@@ -95,7 +99,7 @@ def _encode_container(value: Any, arrays: list[np.ndarray] | None) -> Any:
                     f"a dict in a result has the key {key!r}",
                     accepted="texts that do not begin with '$'",
                 )
-        return {k: encode(v, arrays) for k, v in value.items()}
+        return {k: inner(v) for k, v in value.items()}
     alone = isinstance(value, Path) or kind in ("DataFrame", "Dataset", "DataArray", "Records")
     raise WorkflowError(
         f"a {kind} inside another value has no storage format"
@@ -106,6 +110,18 @@ def _encode_container(value: Any, arrays: list[np.ndarray] | None) -> Any:
         if alone
         else "Or write it to a file and return the path.",
     )
+
+
+def _dump_model(model: Any) -> dict[str, Any]:
+    """A pydantic model as a dict of JSON."""
+    try:
+        body = model.model_dump(mode="json", by_alias=True, round_trip=True)
+    except ValueError as error:
+        raise WorkflowError(
+            f"a {type(model).__name__} cannot be stored: {error}",
+            next="Use a dataclass for arrays.",
+        ) from error
+    return {"root": body} if model.__pydantic_root_model__ else body
 
 
 # -- from JSON ----------------------------------------------------------------------------------
@@ -200,6 +216,7 @@ def _make(kind: Any, tree: dict[str, Any], arrays: Sequence[np.ndarray]) -> Any:
     if issubclass(kind, Enum):
         return kind(decode(body["value"], Any, arrays))
     if hasattr(kind, "model_validate"):
-        return kind.model_validate(decode(body, Any, arrays))
+        fields = decode(body, Any, arrays)
+        return kind.model_validate(fields["root"] if kind.__pydantic_root_model__ else fields)
     hints = typing.get_type_hints(kind, include_extras=True)
     return kind(**{k: decode(v, hints.get(k, Any), arrays) for k, v in body.items()})

@@ -12,12 +12,13 @@ from typing import Any, Literal
 
 from assay.core.component import Resources
 from assay.core.places import Place, require
-from assay.core.plan import Gather, Node, Plan, Source
+from assay.core.plan import Gather, Node, Plan, Source, measures
 from assay.core.store import Artifact, Store
 from assay.core.task import Emit
 from assay.core.worker import Feed, Outcome, Request, Value, step_key
 
 Status = Literal["waiting", "cached", "running", "done", "shared", "failed", "skipped"]
+OK = ("cached", "done", "shared")
 ATTEMPTS = 3
 """How often a step is computed again because its value was damaged."""
 
@@ -34,6 +35,8 @@ class State:
         seconds: Time the component took, if it ran.
         error: One line, if it failed or was skipped.
         trace: Traceback, if the failure was not a user error.
+        attempts: How often an input was damaged.
+        alone: Whether its process was killed, so that nothing else may run beside it.
     """
 
     form: Mapping[str, Any]
@@ -44,11 +47,12 @@ class State:
     error: str = ""
     trace: str = ""
     attempts: int = 0
+    alone: bool = False
 
     @property
     def ok(self) -> bool:
         """Whether its outputs are known."""
-        return self.status in ("cached", "done", "shared")
+        return self.status in OK
 
     @property
     def settled(self) -> bool:
@@ -86,8 +90,15 @@ class Driver:
                 self._look_up(name, self._feeds(node) or {})
         for target in self.plan.targets:
             state = self.states[target]
-            if not (state.ok and self._present(state)):
+            if not (state.ok and self._present(state) and self._sound(target)):
                 self._demand(target)
+
+    def _sound(self, name: str) -> bool:
+        """Whether its records, which the run itself will read, are what was written."""
+        artifacts = self.states[name].artifacts
+        return all(
+            self.store.check(artifacts[p]) for p in measures(self.plan.nodes[name].component)
+        )
 
     def _look_up(self, name: str, feeds: Mapping[str, Feed]) -> bool:
         """Compute the key and see whether the step is finished."""
@@ -136,9 +147,9 @@ class Driver:
             for name in self.demanded:
                 require(place, self.plan.nodes[name].resources, self.plan.nodes[name].step)
             self._loop(place)
+            place.flush()
         finally:
             place.close()
-            self.store.flush()
 
     def _loop(self, place: Place) -> None:
         ready = [name for name in self.plan.nodes if name in self.demanded and self._ready(name)]
@@ -150,7 +161,7 @@ class Driver:
                 name = ready.pop()
                 if self.states[name].settled or self.states[name].status == "running":
                     continue
-                if running and not self._fits(place, name):
+                if running and not self._fits(place, name, running):
                     held.append(name)
                     if self._full(place):
                         break
@@ -191,10 +202,13 @@ class Driver:
         if outcome.status == "damaged" and state.attempts < ATTEMPTS:
             state.attempts += 1
             return self._recompute(name, outcome)
+        if outcome.status == "killed" and not state.alone:
+            self.emit({"kind": "killed", "step": self.plan.nodes[name].label})
+            state.alone, state.status = True, "waiting"
+            return [name]
         state.artifacts, state.seconds = outcome.artifacts, outcome.seconds
         state.error, state.trace = outcome.error, outcome.trace
-        failed = outcome.status in ("failed", "damaged")
-        return self._finish(name, "failed" if failed else outcome.status)  # type: ignore[arg-type]
+        return self._finish(name, outcome.status if outcome.status in OK else "failed")
 
     def _recompute(self, name: str, outcome: Outcome) -> list[str]:
         """Compute the producers of a damaged value again, then this node."""
@@ -246,7 +260,7 @@ class Driver:
             gathered: list[Value] = []
             for gather in source:
                 kept = [s for index, s in gather.members if (_indices(gather), index) not in lost]
-                if len(kept) < gather.min_ok:
+                if not kept or self._succeeded(gather) < gather.min_ok:
                     return None
                 gathered += [self._value(s) for s in kept]
             feeds[name] = tuple(gathered)
@@ -273,15 +287,21 @@ class Driver:
             if isinstance(source, Source) and not self.states[source.node].ok:
                 return f"needs {self.plan.nodes[source.node].label}, which did not succeed"
             for gather in () if isinstance(source, Source) else source:
-                kept = sum(self.states[s.node].ok for _, s in gather.members)
-                if kept < gather.min_ok:
+                ok, members = self._succeeded(gather), len(gather.members)
+                if ok < gather.min_ok:
                     return (
-                        f"{kept} of {len(gather.members)} members of {gather.step!r} succeeded, "
+                        f"{ok} of {members} members of {gather.step!r} succeeded, "
                         f"at least {gather.min_ok} are needed"
                     )
-        return "an input did not succeed"
+        return "no member succeeded in all inputs"
 
-    def _fits(self, place: Place, name: str) -> bool:
+    def _succeeded(self, gather: Gather) -> int:
+        return sum(self.states[source.node].ok for _, source in gather.members)
+
+    def _fits(self, place: Place, name: str, running: Mapping[str, list[str]]) -> bool:
+        beside = [name, *(n for names in running.values() for n in names)]
+        if any(self.states[n].alone for n in beside):
+            return False
         wanted = self.plan.nodes[name].resources
         return all(
             getattr(self._taken, kind) + getattr(wanted, kind) <= getattr(place.capacity, kind)

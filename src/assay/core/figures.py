@@ -4,6 +4,7 @@ A study's ``figures`` function takes a run and yields these; the report writes e
 beside the page (CSV, SVG, PNG and what a picture brings of its own) and puts it into the page.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,3 +54,13 @@ class Picture:
 
 
 Figure = Chart | Picture
+
+
+def file_name(text: str) -> str:
+    """A text as the name of a file: letters, digits, ``-`` and ``_``.
+
+    Example:
+        >>> file_name("../precision / recall"), file_name("depth_m")
+        ('precision-recall', 'depth_m')
+    """
+    return re.sub(r"[^\w-]+", "-", text)[:60].strip("-") or "figure"

@@ -44,7 +44,7 @@ from assay.core.decisions import (
 )
 from assay.core.plain import study_to_dict, workflow_to_dict
 from assay.core.steps import Ref, Step, in_order, known, members_of
-from assay.core.study import Study
+from assay.core.study import Study, seed_list
 from assay.core.system import find_system
 from assay.core.workflow import Workflow
 from assay.errors import AssayError, UsageError, WorkflowError, did_you_mean
@@ -83,7 +83,7 @@ def read_study(path: Path | str) -> Study:
     try:
         with file.open(encoding="utf-8") as opened:
             text = opened.read(markup.MOST_CHARACTERS + 1)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a name or bytes that are no text are a ValueError
         why = getattr(error, "strerror", None) or "it is not text"
         raise UsageError(
             f"cannot be read ({why})", where=str(file), accepted="a YAML file"
@@ -149,6 +149,8 @@ def _based(body: dict[str, Any]) -> Study:
     system, _, name = str(body["study"]).partition("/")
     study = find_system(system).study(name or None)
     if body.get("seeds") is not None:
+        with _line(body, "seeds"):
+            seed_list(body["seeds"], "seeds")
         study.seeds = body["seeds"]
         study.presets = {n: replace(p, seeds=None) for n, p in study.presets.items()}
     return study

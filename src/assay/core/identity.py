@@ -69,9 +69,13 @@ def content_digest(path: Path) -> str:
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
     """Files below a folder by relative name, sorted; links to folders are followed."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
     found = [
         Path(parent, name)
-        for parent, _, names in os.walk(folder, followlinks=True)
+        for parent, _, names in os.walk(folder, onerror=refuse, followlinks=True)
         for name in names
     ]
     return sorted((p.relative_to(folder).as_posix(), p) for p in found if p.is_file())

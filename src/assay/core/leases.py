@@ -2,9 +2,11 @@
 
 A lease saves work; correctness never rests on it, because two processes that compute the same step
 place the same bytes under the same name. It is a file made with O_EXCL that names its owner and
-holds a counter that the owner raises. Whoever waits takes a lease over when its owner is a dead
-process of the same host, or when the counter has stood still for `STALE_SECONDS` of the waiter's
-own clock: clocks of different hosts are never compared.
+holds a counter that the owner raises. Of an owner on the same host the system tells whether it
+still runs: the lease of a dead process is taken over at once, that of a running one never, even if
+long compiled code keeps it from raising the counter. Any other lease is taken over when its counter
+has stood still for `STALE_SECONDS` of the waiter's own clock: clocks of different hosts are never
+compared.
 """
 
 import fcntl
@@ -17,13 +19,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
+
+from assay.core.disk import writing
 
 BEAT_SECONDS = 2.0
 STALE_SECONDS = 20.0
 
 _held: dict[Path, str] = {}
 _lock = threading.Lock()
-_beating: list[int] = []
+_beating = threading.Event()
 
 
 @contextmanager
@@ -37,22 +42,26 @@ def lease(folder: Path, key: str, done: Callable[[], bool]) -> Iterator[bool]:
 
     Yields:
         True if the lease is held and the step must be computed, False if it is done already.
+
+    Raises:
+        StoreError: If the disk is full.
     """
     path = folder / key
     owner = uuid.uuid4().hex
-    if not _acquire(path, owner, done):
+    with writing(folder):
+        held = _acquire(path, owner, done)
+    if not held:
         yield False
         return
-    with _lock:
-        _held[path] = owner
-    _start_beating()
     try:
+        _start_beating()
         yield not done()
     finally:
         with _lock:
-            _held.pop(path, None)
             if _read(path).get("owner") == owner:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # the step is finished; the lease is found stale
+                    path.unlink(missing_ok=True)
+            _held.pop(path, None)
 
 
 def _acquire(path: Path, owner: str, done: Callable[[], bool]) -> bool:
@@ -63,7 +72,8 @@ def _acquire(path: Path, owner: str, done: Callable[[], bool]) -> bool:
         now = _read(path)
         if now != seen:
             seen, since = now, time.monotonic()
-        if _dead(now) or time.monotonic() - since > STALE_SECONDS:
+        fate = _fate(path, now)
+        if fate == "dead" or (fate == "unknown" and time.monotonic() - since > STALE_SECONDS):
             _break(path, now)
             continue
         time.sleep(pause)
@@ -72,12 +82,23 @@ def _acquire(path: Path, owner: str, done: Callable[[], bool]) -> bool:
 
 
 def _create(path: Path, owner: str) -> bool:
+    """Make the lease unless there is one; nothing is left behind if that fails half-way."""
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return False
-    os.write(handle, _text(owner, 0))
-    os.close(handle)
+    with _lock:
+        _held[path] = owner
+    try:
+        os.write(handle, _text(owner, 0))
+    except BaseException:
+        with _lock:
+            _held.pop(path, None)
+        with suppress(OSError):
+            path.unlink()
+        raise
+    finally:
+        os.close(handle)
     return True
 
 
@@ -87,26 +108,38 @@ def _text(owner: str, beat: int) -> bytes:
 
 
 def _read(path: Path) -> dict[str, object]:
+    """What a lease says; nothing if it is missing, half written or foreign."""
     try:
-        return json.loads(path.read_text())
+        said = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _process(pid: object) -> tuple[str, str]:
+    """State of a process of this host, and when it started in clock ticks since boot."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (OSError, ValueError):
+        return "", ""
+    fields = stat.rpartition(")")[2].split()
+    return fields[0], fields[19]
 
 
 def _started(pid: int) -> str:
-    """When a process of this host started, in clock ticks since boot; '' if it does not run."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    return stat.rpartition(")")[2].split()[19]
+    return _process(pid)[1]
 
 
-def _dead(now: dict[str, object]) -> bool:
-    """Whether the holder is a process of this host that no longer runs."""
+def _fate(path: Path, now: dict[str, object]) -> Literal["dead", "alive", "unknown"]:
+    """Whether the holder still runs, as far as this host can tell."""
     if now.get("host") != socket.gethostname() or not Path("/proc/self/stat").exists():
-        return False
-    return _started(int(str(now.get("pid", 0)))) != now.get("started")
+        return "unknown"
+    state, started = _process(now.get("pid"))
+    if state in ("", "Z", "X") or started != now.get("started"):
+        return "dead"
+    if now.get("pid") == os.getpid():
+        return "alive" if _held.get(path) == now.get("owner") else "dead"
+    return "unknown" if state in ("T", "t") else "alive"  # stopped by hand, perhaps for ever
 
 
 def _break(path: Path, seen: dict[str, object]) -> None:
@@ -121,10 +154,20 @@ def _break(path: Path, seen: dict[str, object]) -> None:
 def _start_beating() -> None:
     """One thread per process raises the counters of all leases it holds."""
     with _lock:
-        if os.getpid() in _beating:
-            return
-        _beating[:] = [os.getpid()]
-    threading.Thread(target=_beat, name="assay-leases", daemon=True).start()
+        if not _beating.is_set():
+            threading.Thread(target=_beat, name="assay-leases", daemon=True).start()
+            _beating.set()
+
+
+def _forget() -> None:
+    """A forked process holds none of its parent's leases and has no thread that beats."""
+    global _lock  # noqa: PLW0603 - the parent's may be held
+    _lock = threading.Lock()
+    _held.clear()
+    _beating.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _beat() -> None:

@@ -2,7 +2,7 @@
 
 Scalars are those of the YAML 1.2 core schema, so `on`, `no`, `12:30` and `2020-01-01` are texts and
 `1e-3` is a number. Aliases are refused (a few lines of them can stand for billions of values), and
-so are keys written twice. Mappings remember the lines of their keys, for errors.
+so are tags and keys written twice. Mappings remember the lines of their keys, for errors.
 """
 
 import re
@@ -13,6 +13,7 @@ import yaml
 from assay.errors import UsageError
 
 MOST_CHARACTERS = 1_000_000
+MOST_DIGITS = 300
 DEEPEST = 50
 
 INT = re.compile(r"[-+]?[0-9]+$|0o[0-7]+$|0x[0-9a-fA-F]+$")
@@ -43,6 +44,8 @@ class _Loader(yaml.SafeLoader):
         mark = event.start_mark
         if getattr(event, "anchor", None):
             raise yaml.MarkedYAMLError(problem="aliases (& and *) are refused", problem_mark=mark)
+        if getattr(event, "tag", None) not in (None, "!"):
+            raise yaml.MarkedYAMLError(problem="tags (!) are refused", problem_mark=mark)
         if self.depth > DEEPEST:
             raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=mark)
         self.depth += 1
@@ -55,8 +58,16 @@ class _Dumper(yaml.SafeDumper):
     """Quotes a text that this reader or an older one would take for something else."""
 
 
+def _text(dumper: Any, text: str) -> Any:
+    rare = any(c in text for c in "\x85\u2028\u2029")  # line breaks to YAML 1.1: escape them
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if rare else None)
+
+
 def _int(loader: Any, node: Any) -> int:
     text = loader.construct_scalar(node)
+    if len(text) > MOST_DIGITS:
+        problem = f"a number of more than {MOST_DIGITS} digits"
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
     return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
 
 
@@ -79,6 +90,7 @@ _Loader.yaml_implicit_resolvers = {}
 for _name, (_pattern, _first) in SCALARS.items():
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", _pattern, _first)
     _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", _pattern, _first)
+_Dumper.add_representer(str, _text)
 _Loader.add_constructor("tag:yaml.org,2002:int", _int)
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
@@ -96,8 +108,11 @@ def read_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UsageError(str(error.problem), where=f"line {line}", accepted="YAML") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(str(error).partition("\n")[0], accepted="YAML") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UsageError(
+            f"character #x{error.character:04x} is not allowed", where=f"line {line}"
+        ) from error
 
 
 def write_yaml(data: Any) -> str:

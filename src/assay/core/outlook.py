@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from assay.core.execution import Driver, State
 from assay.core.index import Index
+from assay.core.params import short
 from assay.core.plan import Node, Plan
 from assay.core.store import Store
 from assay.core.worker import contents
@@ -63,8 +64,12 @@ def _why(driver: Driver, node: Node, state: State, last: Last) -> str:
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    return [
-        f"{name} {old.get(name)!r} -> {new.get(name)!r}"
-        for name in sorted(set(old) | set(new))
-        if old.get(name) != new.get(name)
-    ]
+    """What changed of the parameters; of files the content, which no one can read as a digest."""
+    found: list[str] = []
+    for name in sorted({*old, *new}):
+        before, after = (values.get(name) for values in (old, new))
+        if before != after:
+            files = "'content'" in f"{before!r}{after!r}"
+            change = f"other content of {name}"
+            found.append(change if files else f"{name} {short(before)} -> {short(after)}")
+    return found

@@ -69,7 +69,8 @@ class Param:
 
 def native(value: Any) -> Any:
     """A number or array of numpy as Python's own numbers and lists; other values unchanged."""
-    return value.tolist() if hasattr(value, "dtype") and hasattr(value, "tolist") else value
+    kind = type(value)
+    return value.tolist() if hasattr(kind, "dtype") and hasattr(kind, "tolist") else value
 
 
 def short(value: Any) -> str:

@@ -1,23 +1,40 @@
-"""The three places a step can run, all through Dask and all behind the same four methods.
+"""The three places a step can run, all through Dask and all behind the same five methods.
 
 `Inline` is Dask's synchronous executor (``--workers 0``, debugging); `Cluster` is a local cluster
 of single-threaded processes, or any ``distributed`` scheduler whose workers see the store.
 """
 
 import queue
+import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from assay.core.component import Resources
 from assay.core.task import Emit, available_cores
-from assay.core.worker import Outcome, Request, execute
+from assay.core.worker import (
+    Outcome,
+    Request,
+    execute,
+    flush,
+    open_store,
+    release_threads,
+    unpack_and_execute,
+)
 from assay.errors import ResourceError
 
 Arrival = tuple[str, Outcome]
+WAIT_SECONDS = 60.0
+"""How long a scheduler is given to have its first worker."""
+ANSWER_SECONDS = 5.0
+"""How long the answer of a finished step may take to come from its worker."""
+CONNECT_SECONDS = 10.0
+"""How long it is given to answer at all."""
 
 
 class Place(Protocol):
@@ -34,6 +51,10 @@ class Place(Protocol):
 
     def next(self) -> Arrival:
         """Wait for a step to end: its key and its outcome."""
+        ...
+
+    def flush(self) -> None:
+        """Make what the steps have written durable."""
         ...
 
     def close(self) -> None:
@@ -58,10 +79,16 @@ def require(place: Place, wanted: Resources, step: str) -> None:
 
 
 class Inline:
-    """Steps run one after the other in this process."""
+    """Steps run one after the other in this process.
 
-    def __init__(self, emit: Emit) -> None:
-        self.emit = emit
+    Args:
+        store: Folder of the store.
+        emit: Receives the events of running steps.
+    """
+
+    def __init__(self, store: Path, emit: Emit) -> None:
+        self.store, self.emit = store, emit
+        open_store.cache_clear()  # the folder may have been removed and made anew since
         host = Resources(available_cores(), _memory_gb(), _gpus())
         self.capacity = self.largest = host
         self._done: list[Arrival] = []
@@ -77,8 +104,13 @@ class Inline:
         """The step that has just ended."""
         return self._done.pop()
 
+    def flush(self) -> None:
+        """Make what this process has written durable."""
+        flush(str(self.store))
+
     def close(self) -> None:
-        """Nothing is held."""
+        """Give the numerical libraries of this process their threads back."""
+        release_threads()
 
 
 class Cluster:
@@ -98,29 +130,47 @@ class Cluster:
     def __init__(
         self, store: Path, emit: Emit, *, workers: int = 1, address: str | None = None
     ) -> None:
-        self.emit = emit
+        self.store, self.emit = store, emit
+        self._topic = f"assay-{uuid.uuid4().hex}"  # of this run alone, on a shared scheduler too
         self._arrived: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._futures: dict[str, Any] = {}
+        self._labels: dict[str, str] = {}
         self._cluster: Any = None
+        self._scratch = ""
         self._hidden: Any = None
-        self._client = self._connect(address) if address else self._start(workers)
-        self._client.subscribe_topic(f"assay-{store.name}", self._event)
-        self._measure(local=address is None)
-        if address:
-            self._probe(store, address)
+        self._client: Any = None
+        try:
+            self._client = self._connect(address) if address else self._start(workers)
+            self._client.subscribe_topic(self._topic, self._event)
+            self._measure(address)
+            if address:
+                self._probe(store, address)
+        except BaseException:
+            self.close()
+            raise
 
     def _start(self, workers: int) -> Any:
         from dask import config
         from distributed import Client, LocalCluster
 
+        self._scratch = tempfile.mkdtemp(prefix="assay-workers-")
         self._hidden = _main_not_imported()
         self._hidden.__enter__()
-        with config.set({"distributed.worker.daemon": True}):
+        settings = {
+            "temporary-directory": self._scratch,
+            "distributed.worker.daemon": True,
+            "distributed.scheduler.allowed-failures": 1,  # the driver tries again, alone
+            "distributed.deploy.lost-worker-timeout": "1 day",  # see `_replace_lost`
+            "distributed.scheduler.http.routes": [],
+            "distributed.worker.http.routes": [],
+        }
+        with config.set(settings):
             self._cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=cast(str, None),  # no web page; the annotation forgets it
+                dashboard_address="127.0.0.1:0",  # a port is always opened; nothing is served there
+                scheduler_kwargs={"dashboard": False},
                 memory_limit=0,
                 silence_logs=50,
             )
@@ -130,7 +180,7 @@ class Cluster:
         from distributed import Client
 
         try:
-            return Client(address, timeout=10)
+            return Client(address, timeout=CONNECT_SECONDS)
         except (OSError, ValueError) as error:
             raise ResourceError(
                 f"no scheduler answers ({error})",
@@ -138,11 +188,18 @@ class Cluster:
                 next="Start one with `dask scheduler` and give its tcp:// address.",
             ) from error
 
-    def _measure(self, *, local: bool) -> None:
-        self._client.wait_for_workers(1, timeout=60)
+    def _measure(self, address: str | None) -> None:
+        try:
+            self._client.wait_for_workers(1, timeout=WAIT_SECONDS)
+        except TimeoutError as error:
+            raise ResourceError(
+                f"has had no worker for {WAIT_SECONDS:g} s",
+                where=f"--on {address}" if address else "local cluster",
+                next="Start some with `dask worker` and the scheduler's address.",
+            ) from error
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         threads = [int(w["nthreads"]) for w in workers]
-        if local:
+        if address is None:
             host = Resources(max(available_cores(), len(threads)), _memory_gb(), _gpus())
             self.capacity = Resources(len(threads), host.memory_gb, host.gpus)
             self.largest = host
@@ -171,47 +228,98 @@ class Cluster:
         self._arrived.put(("", event[1]))
 
     def submit(self, request: Request) -> None:
-        """Send the step to the scheduler."""
+        """Send the step to the scheduler, packed: what a worker cannot unpack fails as a step."""
+        from distributed.protocol.pickle import dumps
+
         wanted = request.component.resources
         tokens = {"GPU": wanted.gpus} if wanted.gpus and self._cluster is None else None
-        future = self._client.submit(
-            execute,
-            request,
-            key=f"{request.component.name}-{request.key[:16]}-{uuid.uuid4().hex[:8]}",
-            pure=False,
-            resources=tokens,
-        )
-        self._futures[request.key] = future
-        future.add_done_callback(lambda f, key=request.key: self._arrived.put((key, f)))
+        try:
+            future = self._client.submit(
+                unpack_and_execute,
+                dumps(replace(request, topic=self._topic)),
+                request.label,
+                key=f"{request.component.name}-{request.key[:16]}-{uuid.uuid4().hex[:8]}",
+                pure=False,
+                resources=tokens,
+            )
+        except Exception as error:  # whatever the libraries that pack and send it may raise
+            said = f"{request.label}: cannot be sent to a worker ({error})"
+            self._arrived.put((request.key, Outcome("failed", error=said)))
+            return
+        self._futures[request.key], self._labels[request.key] = future, request.label
+        self._await(request.key, future)
+
+    def _await(self, key: str, future: Any) -> None:
+        future.add_done_callback(lambda done: self._arrived.put((key, done)))
 
     def next(self) -> Arrival:
         """The next step that ends; events that arrive before it are passed on."""
         while True:
-            key, arrived = self._arrived.get()
+            self._replace_lost()
+            try:
+                key, arrived = self._arrived.get(timeout=1.0)
+            except queue.Empty:
+                continue
             if not key:
                 self.emit(arrived)
                 continue
-            self._futures.pop(key, None)
-            if arrived.status == "finished":
-                return key, arrived.result()
-            error = arrived.exception() if arrived.status == "error" else arrived.status
-            return key, Outcome("failed", error=_died(error))
+            if isinstance(arrived, Outcome):
+                return key, arrived
+            outcome = _outcome(self._labels[key], arrived)
+            if outcome is None:
+                self._await(key, arrived)
+                continue
+            del self._futures[key], self._labels[key]
+            return key, outcome
+
+    def _replace_lost(self) -> None:
+        """Start local workers anew that were killed while they started.
+
+        Any other worker that is killed is started again by its nanny.
+        """
+        if self._cluster is None:
+            return
+        count, nannies = len(self._cluster.worker_spec), list(self._cluster.workers.items())
+        lost = [name for name, nanny in nannies if nanny.status.name in ("closed", "failed")]
+        for name in lost:
+            self._cluster.worker_spec.pop(name, None)
+        if lost or len(nannies) < count:
+            self._cluster.scale(count)
+
+    def flush(self) -> None:
+        """Make what the workers have written durable."""
+        self._client.run(flush, str(self.store), on_error="ignore")
 
     def close(self) -> None:
         """Stop what was started here."""
         for future in self._futures.values():
             future.cancel()
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
         if self._cluster is not None:
             self._cluster.close()
         if self._hidden is not None:
             self._hidden.__exit__(None, None, None)
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
 
-def _died(error: Any) -> str:
+def _outcome(label: str, future: Any) -> Outcome | None:
+    """What came of a step; None if its worker died with the answer, and it is computed again."""
+    error: BaseException | None = None
+    try:
+        if future.status != "cancelled":
+            return future.result(timeout=ANSWER_SECONDS)
+    except TimeoutError:
+        return None
+    except Exception as raised:
+        error = raised
     if type(error).__name__ == "KilledWorker":
-        return "the process that ran it was killed again and again (out of memory?)"
-    return f"the scheduler gave it up: {error}"
+        killed = "the process that ran it was killed each time (out of memory?)"
+        return Outcome("killed", error=f"{label}: {killed}")
+    gone = error is None or type(error).__name__ == "FutureCancelledError"
+    why = "the scheduler went away" if gone else f"{type(error).__name__}: {error}"
+    return Outcome("failed", error=f"{label}: {why}")
 
 
 def _sees(path: str) -> bool:

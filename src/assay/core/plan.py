@@ -8,12 +8,10 @@ stored also needs the content of the inputs and is computed when they are there.
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from assay.core.annotations import content_of
 from assay.core.component import Component, Resources
-from assay.core.identity import content_digest, digest
+from assay.core.identity import digest
 from assay.core.records import Records
 from assay.core.steps import Ref, Refs, Step, several
 from assay.core.workflow import Workflow
@@ -206,15 +204,14 @@ class _Layout:
             checked[name] = derive_seed(self.seed, step.name, self._lasting(axes, index))
         return checked
 
-    def _lasting(self, axes: Sequence[str], index: Index) -> dict[str, str]:
-        """The member in a form that is the same wherever its files lie."""
-        found: dict[str, str] = {}
+    def _lasting(self, axes: Sequence[str], index: Index) -> dict[str, Any]:
+        """The member in a form that is the same wherever its files lie and however it is spelt."""
+        found: dict[str, Any] = {}
         for axis, position in zip(axes, index, strict=True):
             step = self.flow.steps[axis]
             for name, values in step.over.items():
-                value, kind = values[position], step.component.params[name].type
-                said = content_digest(Path(value).expanduser()) if content_of(kind) else repr(value)
-                found[f"{axis}.{name}"] = said
+                param = step.component.params[name]
+                found[f"{axis}.{name}"] = param.form(param.check(values[position], axis))
         return found
 
     def _input(
@@ -247,7 +244,7 @@ def _shape(source: Source | tuple[Gather, ...]) -> Any:
     return [[[s.node, s.port] for _, s in gather.members] for gather in source]
 
 
-def derive_seed(seed: int, step: str, member: Mapping[str, str]) -> int:
+def derive_seed(seed: int, step: str, member: Mapping[str, Any]) -> int:
     """Seed of one step: from the study's seed, the step's name and the member, never the choice.
 
     Compared trials therefore share their random numbers, while members of an `each` have their

@@ -20,12 +20,13 @@ import shlex
 import shutil
 import string
 import subprocess
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
-from assay.core.annotations import content_of, is_namedtuple, strip_none
+from assay.core.annotations import anchored, content_of, is_namedtuple, strip_none
 from assay.core.component import Component, Resources
 from assay.core.task import task
 from assay.errors import StepError, WorkflowError, did_you_mean
@@ -61,10 +62,10 @@ def program(
         WorkflowError: If a placeholder has no counterpart in the signature, or an output has none
             in the command.
     """
-    words = tuple(shlex.split(command) if isinstance(command, str) else command)
 
     def register(function: F) -> F:
         declared = Component(function)
+        words = _words(command, declared.reference)
         made = _Command(words, _outputs(words, declared), declared, image, engine)
 
         @functools.wraps(function)
@@ -85,6 +86,16 @@ def program(
 # -- what the signature and the command say of each other -----------------------------------------
 
 
+def _words(command: str | Sequence[str], where: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(command) if isinstance(command, str) else map(str, command))
+    except ValueError as error:
+        raise WorkflowError(f"{command!r} cannot be split: {error}", where=where) from error
+    if not words:
+        raise WorkflowError("the command is empty", where=where)
+    return words
+
+
 def _placeholders(word: str, where: str) -> list[tuple[str, str]]:
     """Names in a word with what stands behind their colon."""
     try:
@@ -95,8 +106,8 @@ def _placeholders(word: str, where: str) -> list[tuple[str, str]]:
         ) from error
     found = [(name, spec or "") for _, name, spec, _ in parts if name is not None]
     changed = any(conversion for *_, conversion in parts)
-    for name, _ in found:
-        if not name.isidentifier() or changed:
+    for name, spec in found:
+        if not name.isidentifier() or changed or "{" in spec:
             raise WorkflowError(
                 f"placeholder {{{name}}} is not a name",
                 where=where,
@@ -112,7 +123,9 @@ def _outputs(words: Sequence[str], declared: Component) -> dict[str, str]:
         for name, spec in _placeholders(word, where):
             if name in declared.inputs:
                 _check_input(name, spec, word, declared)
-            elif name not in declared.params:
+            elif name in declared.params:
+                _check_param(name, word, declared)
+            else:
                 free[name] = spec or free.get(name, "")
     _check_ports(declared)
     if not is_namedtuple(declared.returns):
@@ -153,12 +166,28 @@ def _check_input(name: str, spec: str, word: str, declared: Component) -> None:
         raise WorkflowError(
             f"input {name!r} has its own suffix and takes no {spec!r}", where=declared.reference
         )
-    if (port.gathers or port.optional) and word != f"{{{name}}}":
+    if (port.gathers or port.optional) and not _alone(word):
         raise WorkflowError(
             f"input {name!r} may be several files or none, and {word!r} is one word",
             where=declared.reference,
             next=f"Let {{{name}}} stand alone.",
         )
+
+
+def _check_param(name: str, word: str, declared: Component) -> None:
+    can_be_none, kind = strip_none(declared.params[name].type)
+    if (can_be_none or get_origin(kind) in (list, tuple)) and not _alone(word):
+        raise WorkflowError(
+            f"parameter {name!r} may be several values or none, and {word!r} is one word",
+            where=declared.reference,
+            next=f"Let {{{name}}} stand alone.",
+        )
+
+
+def _alone(word: str) -> bool:
+    """Whether a word is one placeholder and nothing else."""
+    parts = list(string.Formatter().parse(word))
+    return len(parts) == 1 and not parts[0][0] and parts[0][1] is not None
 
 
 # -- running it -----------------------------------------------------------------------------------
@@ -178,10 +207,11 @@ class _Command:
         paths = {name: folder / f"{name}{suffix}" for name, suffix in self.outputs.items()}
         for path in paths.values():
             _remove(path)  # left by an attempt that was killed
-        filled = {**values, **paths}
+        given = self._given(values)
+        filled = {**given, **paths}
         line = [made for word in self.words for made in _fill(word, filled, self.outputs)]
         if self.image:
-            line = [*self._container(values, folder), *line]
+            line = [*self._container(given, folder), *line]
         _execute(line, folder)
         for path, (name, kind) in zip(paths.values(), self._ports(), strict=True):
             there = path.is_dir() if kind == "folder" else path.is_file()
@@ -192,6 +222,11 @@ class _Command:
             return self.declared.returns(**paths)
         return next(iter(paths.values()))
 
+    def _given(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values, with whole paths of files, since the program runs in a folder of its own."""
+        kinds = typing.get_type_hints(self.declared.function, include_extras=True)
+        return {name: _whole(value, kinds[name]) for name, value in values.items()}
+
     def _ports(self) -> Iterable[tuple[str, str]]:
         kinds = self.declared.outputs
         for name in self.outputs:
@@ -200,11 +235,9 @@ class _Command:
 
     def _container(self, values: Mapping[str, Any], folder: Path) -> list[str]:
         """Arguments that start the image: files readable, the folder writable, no network."""
-        given = [
-            v for value in values.values() for v in (value if isinstance(value, list) else [value])
-        ]
-        mounts = [f"{path}:{path}:ro" for path in given if isinstance(path, Path)]
-        mounts.append(f"{folder}:{folder}")
+        given = [v for value in values.values() for v in _several(value)]
+        files = dict.fromkeys(path for path in given if isinstance(path, Path))
+        mounts = [*(f"{path}:{path}:ro" for path in files), f"{folder}:{folder}"]
         flags = [word for mount in mounts for word in ("-v", mount)]
         return [
             self.engine,
@@ -219,12 +252,24 @@ class _Command:
         ]
 
 
+def _whole(value: Any, kind: Any) -> Any:
+    if isinstance(value, list | tuple):
+        item = next(iter(get_args(strip_none(kind)[1])), Any)
+        return [_whole(v, item) for v in value]
+    is_path = content_of(kind) is not None and value is not None
+    return Path(anchored(value, kind, Path.cwd())) if is_path else value
+
+
+def _several(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
+
+
 def _fill(word: str, values: Mapping[str, Any], outputs: Mapping[str, str]) -> list[str]:
     """The words that a word with placeholders becomes."""
     parts = list(string.Formatter().parse(word))
-    text, name, spec, _ = parts[0] if parts else ("", None, "", None)
-    if len(parts) == 1 and not text and name is not None:
-        value = values[name]
+    if _alone(word):
+        (_, name, spec, _) = parts[0]
+        value = values[name or ""]
         if value is None:
             return []
         if isinstance(value, list | tuple):

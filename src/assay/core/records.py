@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from assay.core.params import native
+from assay.core.params import native, short
 from assay.errors import WorkflowError
 
 Key = str | int | float | bool
@@ -46,6 +46,9 @@ class Records:
             WorkflowError: If the value is not a number, or a key has a reserved name or is not a
                 scalar.
         """
+        for name, text in (("measure", measure), ("unit", unit)):
+            if not isinstance(text, str) or not text:
+                raise WorkflowError(f"the {name} of a record is {text!r}", accepted="a text")
         for name, key in keys.items():
             keys[name] = native(key)
             if name in RESERVED:
@@ -55,10 +58,12 @@ class Records:
                     f"key {name!r} is a {type(key).__name__}", where=measure, accepted="a scalar"
                 )
         try:
+            if isinstance(value, str | bytes):
+                raise TypeError("a text, even if it reads like a number")
             number = float(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise WorkflowError(
-                f"the value is {value!r}", where=str(measure), accepted="one number"
+                f"the value is {short(value)}", where=measure, accepted="one number"
             ) from error
         self.rows.append({"measure": measure, "value": number, "unit": unit, **keys})
 

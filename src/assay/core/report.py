@@ -19,18 +19,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.core.charts import PALETTE, default_figures, summarise
-from assay.core.claims import number
+from assay.core.charts import PALETTE, column, default_figures, single, summarise
 from assay.core.diagram import workflow_svg
-from assay.core.figures import Chart, Figure, Picture
+from assay.core.figures import Chart, Figure, Picture, file_name
+from assay.core.params import short
 from assay.core.store import write_text
-from assay.core.system import load
+from assay.core.system import load, one_line
+from assay.core.wording import label, number, place
+from assay.errors import UsageError
 
 if TYPE_CHECKING:
     from assay.core.run import Run
     from assay.core.study import Study
 
 MOST_ROWS = 60
+MOST_LABELS = 12
+MOST_LETTERS = 300
 PICTURE_DPI = 160
 NUMBER_LABEL = (
     "abs(datum.value) < 1e4 ? format(datum.value, ',.4~g') : "
@@ -200,11 +204,13 @@ def _figures(run: "Run", study: "Study", folder: Path) -> tuple[list[Shown], lis
     while True:
         try:
             figure = next(made)
+            if figure.name != file_name(figure.name) or figure.name in [s.name for s in shown]:
+                raise UsageError(f"{short(figure.name)} is taken or not a name for files")
             shown.append(_write_figure(figure, folder))
         except StopIteration:
             return shown, problems
         except Exception as error:
-            problems.append(f"{type(error).__name__}: {error}")
+            problems.append(one_line(error)[:MOST_LETTERS])
             if len(problems) > MOST_ROWS:
                 return shown, problems
 
@@ -232,14 +238,21 @@ def _write_chart(figure: Chart, folder: Path, shown: Shown) -> None:
     with altair.data_transformers.disable_max_rows():
         spec = figure.chart.to_dict(format="vega-lite")
     spec["config"] = VEGA_CONFIG
-    if "width" not in spec and "hconcat" not in spec and "facet" not in spec:
+    if "width" not in spec and not _has_panels(spec):
         spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
-    fixed = {**spec, "width": 560} if spec["width"] == "container" else spec
+    fixed = {**spec, "width": 560} if spec.get("width") == "container" else spec
     shown.svg = vl_convert.vegalite_to_svg({**fixed, "background": "white"}, vl_version=_version())
     figure.data.to_csv(folder / f"{figure.name}.csv", index=False)
     write_text(folder / f"{figure.name}.svg", shown.svg)
     shown.spec = json.dumps(spec)
     shown.files = [f"{figure.name}.csv", f"{figure.name}.svg"]
+
+
+def _has_panels(spec: Mapping[str, Any]) -> bool:
+    """Whether a chart is made of several, none of which can be as wide as the page."""
+    compound = ("hconcat", "vconcat", "concat", "facet", "repeat")
+    split = ("row", "column", "facet")
+    return any(k in spec for k in compound) or any(k in spec.get("encoding", {}) for k in split)
 
 
 def _write_picture(figure: Picture, folder: Path, shown: Shown) -> None:
@@ -253,6 +266,8 @@ def _write_picture(figure: Picture, folder: Path, shown: Shown) -> None:
     shown.alt = figure.alt
     shown.files = [f"{figure.name}.png", f"{figure.name}.svg"]
     for name, write in figure.files.items():
+        if Path(name).name != name or name == "..":
+            raise UsageError(f"{name!r} is not a name for files", where=figure.name)
         write(folder / name)
         shown.files.append(name)
 
@@ -277,19 +292,18 @@ def _vega() -> str:
 
 
 def _measures(run: "Run", decisions: list[str]) -> list[dict[str, str]]:
-    """Mean and interval of every measure by decisions, as text."""
+    """Mean and interval by decisions of what has one value per trial, as text."""
     records = run.records
     rows: list[dict[str, str]] = []
-    for measure in dict.fromkeys(records["measure"]):
+    for measure in single(records):
         varied = [d for d in decisions if d in records]
         for _, row in summarise(records, measure, varied).iterrows():
-            spread = row["low"] == row["low"]  # false for NaN
             rows.append(
                 {
                     "measure": measure.replace("_", " "),
-                    "choices": ", ".join(f"{d} {row[d]}" for d in varied),
+                    "choices": place({d: row[column(d)] for d in varied}),
                     "mean": number(row["mean"]),
-                    "interval": f"{number(row['low'])} to {number(row['high'])}" if spread else "",
+                    "interval": _interval(row["low"], row["high"]),
                     "unit": "" if row["unit"] == "1" else row["unit"],
                     "n": str(row["n"]),
                 }
@@ -297,15 +311,25 @@ def _measures(run: "Run", decisions: list[str]) -> list[dict[str, str]]:
     return rows[:MOST_ROWS]
 
 
+def _interval(low: float, high: float) -> str:
+    """An interval as text; units that are all equal have none, and neither has a single one."""
+    if low == high:
+        return "all equal"
+    return f"{number(low)} to {number(high)}" if low < high else ""
+
+
 def _decisions(study: "Study", trials: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """What was varied and the choices that were taken."""
     taken = {name: list(dict.fromkeys(t["choices"][name] for t in trials)) for name in
              study.decisions}  # fmt: skip
-    return [(name, ", ".join(map(_label, labels))) for name, labels in taken.items()]
+    return [(name, _listed(labels)) for name, labels in taken.items()]
 
 
-def _label(value: Any) -> str:
-    return number(value) if isinstance(value, float) else str(value)
+def _listed(labels: list[Any]) -> str:
+    """Labels in a cell; of many numbers their number and range."""
+    if len(labels) <= MOST_LABELS or not all(type(v) in (int, float) for v in labels):
+        return ", ".join(map(label, labels))
+    return f"{len(labels)} values from {number(min(labels))} to {number(max(labels))}"
 
 
 def _steps(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -351,6 +375,11 @@ def passed(result: bool | None) -> str:
     return {True: "passes", False: "fails", None: "not tested"}[result]
 
 
+def _markdown_line(text: str) -> str:
+    """A text on one line of Markdown, in which it cannot become HTML or a cell."""
+    return " ".join(str(text).split()).replace("<", "&lt;").replace("|", "\\|")
+
+
 def _render(template: str, **content: Any) -> str:
     return _environment().get_template(template).render(**content)
 
@@ -372,7 +401,7 @@ def _environment() -> Any:
         "passed": passed,
         "interval": lambda claim: Markup(interval_svg(claim)),  # noqa: S704 - numbers only
         "raw": Markup,  # only what this module made
-        "cell": lambda text: text.replace("|", "\\|"),
+        "line": _markdown_line,
         "script_json": lambda text: Markup(text.replace("<", "\\u003c")),  # noqa: S704 - escaped
     }
     return environment

@@ -6,35 +6,39 @@ import platform
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.core.claims import judge
 from assay.core.component import Component, find
+from assay.core.disk import write_text, writing
 from assay.core.events import EventLog, Listener
 from assay.core.execution import Driver
 from assay.core.identity import library_versions
 from assay.core.index import Index
+from assay.core.params import native
 from assay.core.places import Cluster, Inline, Place
 from assay.core.plan import Plan, measures
 from assay.core.records import Records
-from assay.core.store import Store, write_text
+from assay.core.store import Store
 from assay.core.task import available_cores
 from assay.core.worker import Value
 from assay.core.workflow import Ref
-from assay.errors import UsageError, did_you_mean
+from assay.errors import StoreError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from assay.core.study import Study
 
 LIBRARIES = ("assay", "numpy", "scipy", "pandas", "dask", "distributed", "numba", "torch")
+NOTHING: dict[str, Any] = {"records": 0, "claims": [], "checks": [], "report": ""}
 
 
 def default_store() -> Path:
     """``$ASSAY_STORE``, or ``assay-store`` in the current folder."""
-    return Path(os.environ.get("ASSAY_STORE", "assay-store"))
+    return Path(os.environ.get("ASSAY_STORE") or "assay-store")
 
 
 class Run:
@@ -130,7 +134,8 @@ class Run:
             raise UsageError(
                 f"no step {ref.step!r}", where=self.name, next=did_you_mean(ref.step, steps)
             )
-        found = [m for m in steps[ref.step] if member.items() <= m["member"].items()]
+        wanted = {name: _scalar(native(value)) for name, value in member.items()}
+        found = [m for m in steps[ref.step] if wanted.items() <= m["member"].items()]
         if not found:
             raise UsageError(f"no member {member} of {ref.step!r}", where=self.name)
         values = [self._read(ref, m["key"]) for m in found]
@@ -176,50 +181,53 @@ def start(
     report: bool = True,
     listeners: tuple[Listener, ...] = (),
 ) -> Run:
-    """Execute a plan, judge the claims, write the run's folder and its report."""
+    """Execute a plan, judge the claims, write the run's folder and its report.
+
+    Raises:
+        UsageError: If the number of workers is negative.
+        ResourceError: If the place of execution lacks what a step asks for.
+        StoreError: If the disk is full; finished steps are kept.
+    """
+    if workers is not None and workers < 0:
+        raise UsageError(f"{workers} workers", accepted="0, to run in this process, or more")
     home = Store(store or default_store())
     name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{study.name}-{uuid.uuid4().hex[:6]}"
     folder = home.root / "runs" / name
-    folder.mkdir()
-    began, clock = time.time(), time.perf_counter()
+    clock = time.perf_counter()
     head = {
         "run": name,
         "study": study.name,
         "title": study.title,
         "preset": preset,
         "overrides": {k: str(v) if isinstance(v, Path) else v for k, v in overrides.items()},
-        "started": began,
+        "started": time.time(),
         "trials": len(plan.trials),
         "host": platform.node(),
         "platform": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "libraries": {k: v for k, v in library_versions(LIBRARIES).items() if v != "absent"},
         "figures": study.figures,
     }
-    write_text(folder / "run.json", _json({**head, "status": "running", "claims": []}))
     shown = _progress() if progress else None
+    with writing(folder.parent):
+        folder.mkdir()
+    write_text(folder / "run.json", _json({**head, "status": "running", **NOTHING}))
     log = EventLog(folder / "events.jsonl", [*listeners, *([shown] if shown else [])])
     driver = Driver(plan, home, log)
+    run: Run | None = None
     try:
         log({"kind": "run_started", "study": study.name, "trials": len(plan.trials)})
         driver.run(lambda: _place(home, log, workers, on))
-        write_text(folder / "trials.json", _json(_trials(plan, driver)))
         frame = collect(plan, driver, home)
-        frame.to_parquet(folder / "records.parquet")
-        frame.to_csv(folder / "records.csv", index=False)
         verdicts, results = judge(study.claims, study.checks, frame)
-        summary = {
-            **head,
-            **_account(plan, driver),
+        _write_frame(frame, folder)
+        found = {
             "records": len(frame),
             "claims": [v.to_dict() for v in verdicts],
             "checks": [r.to_dict() for r in results],
             "report": str(folder / "report" / "index.html") if report else "",
-            "seconds": round(time.perf_counter() - clock, 3),
         }
-        write_text(folder / "run.json", _json(summary))
-        index = Index(home)
-        index.add_steps(m for s in _ran(driver) if (m := home.step(s)) is not None)
-        index.add_run(summary)
+        seconds = {"seconds": round(time.perf_counter() - clock, 3)}
+        _record(home, plan, driver, {**head, **_account(plan, driver), **found, **seconds})
         run = Run(home, name)
         run._components = {n.component.reference: n.component for n in plan.nodes.values()}
         if report:
@@ -227,29 +235,67 @@ def start(
 
             log({"kind": "reporting"})
             write_report(run, study)
-        log({"kind": "run_finished", "status": summary["status"], "seconds": summary["seconds"]})
+        log({"kind": "run_finished", "status": run.summary["status"], **seconds})
+    except BaseException as error:
+        if run is None:
+            seconds = {"seconds": round(time.perf_counter() - clock, 3)}
+            with suppress(StoreError):
+                _record(home, plan, driver, {**head, **_cut_short(plan, driver, error), **seconds})
+        raise
     finally:
-        log.close()
         if shown:
             shown.close()
+        log.close()
     return run
+
+
+def _record(home: Store, plan: Plan, driver: Driver, summary: dict[str, Any]) -> None:
+    """Write down how a run ended: in its folder, then in the index."""
+    folder = home.root / "runs" / summary["run"]
+    write_text(folder / "trials.json", _json(_trials(plan, driver)))
+    write_text(folder / "run.json", _json(summary))
+    ran = [s.key for s in driver.states.values() if s.status in ("done", "shared")]
+    index = Index(home)
+    index.add_steps(m for key in ran if (m := home.step(key)) is not None)
+    index.add_run(summary)
+
+
+def _cut_short(plan: Plan, driver: Driver, error: BaseException) -> dict[str, Any]:
+    """The summary of a run that did not get to its claims."""
+    account = {**_account(plan, driver), **NOTHING}
+    if isinstance(error, KeyboardInterrupt):
+        return {**account, "status": "stopped"}
+    told = {"step": "", "error": str(error) or type(error).__name__, "trace": ""}
+    return {**account, "status": "failed", "errors": [*account["errors"], told]}
+
+
+def _write_frame(frame: Any, folder: Path) -> None:
+    """Write the records; a file is there whole or not at all."""
+    writers = {
+        "records.parquet": frame.to_parquet,
+        "records.csv": partial(frame.to_csv, index=False),
+    }
+    for name, write in writers.items():
+        unfinished = folder / f".{name}"
+        try:
+            with writing(folder):
+                write(unfinished)
+                os.replace(unfinished, folder / name)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 def _place(store: Store, log: EventLog, workers: int | None, on: str | None) -> Place:
     if on:
         return Cluster(store.root, log, address=on)
     count = available_cores() if workers is None else workers
-    return Cluster(store.root, log, workers=count) if count else Inline(log)
+    return Cluster(store.root, log, workers=count) if count else Inline(store.root, log)
 
 
 def _progress() -> Any:
     from assay.core.progress import Progress
 
     return Progress()
-
-
-def _ran(driver: Driver) -> list[str]:
-    return [s.key for s in driver.states.values() if s.status in ("done", "shared")]
 
 
 def _trials(plan: Plan, driver: Driver) -> list[dict[str, Any]]:
@@ -326,7 +372,16 @@ def collect(plan: Plan, driver: Driver, store: Store) -> Any:
                     frames.append(frame.assign(**keys))
     if not frames:
         return pd.DataFrame(columns=["measure", "value", "unit", "step", "seed", "trial"])
-    return pd.concat(frames, ignore_index=True)
+    return _storable(pd.concat(frames, ignore_index=True))
+
+
+def _storable(frame: Any) -> Any:
+    """Texts instead of a key that is a number in one step and a text in another."""
+    for name, kind in frame.dtypes.items():
+        present = frame[name].dropna()
+        if kind.kind == "O" and len(set(map(type, present))) > 1:
+            frame[name] = present.map(str).reindex(frame.index)
+    return frame
 
 
 def _scalar(value: Any) -> Any:

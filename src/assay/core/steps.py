@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assay.core.component import Component
-from assay.core.params import native
+from assay.core.params import native, short
 from assay.errors import WorkflowError, did_you_mean
 
 
@@ -98,6 +98,10 @@ def in_order(feeds: Mapping[str, Iterable[str]], where: str) -> list[str]:
     return list(done)
 
 
+MOST_BYTES = 200
+"""Bytes of a name; file systems take 255, and a run's folder has its time in its name too."""
+
+
 def checked_name(name: str, where: str = "", *, parts: bool = False) -> str:
     """The name, if it can stand in files and on the command line.
 
@@ -114,7 +118,11 @@ def checked_name(name: str, where: str = "", *, parts: bool = False) -> str:
         plain = isinstance(word, str) and word.replace("_", "a").replace("-", "a").isalnum()
         if not plain or word == "inputs":
             raise WorkflowError(
-                f"{name!r} is not a name", where=where, accepted="letters, digits, _ and -"
+                f"{short(name)} is not a name", where=where, accepted="letters, digits, _ and -"
+            )
+        if len(word.encode()) > MOST_BYTES:
+            raise WorkflowError(
+                f"{short(name)} is too long", where=where, accepted=f"at most {MOST_BYTES} bytes"
             )
     return name
 
@@ -129,7 +137,7 @@ def members_of(values: Any, where: str) -> tuple[Any, ...]:
     found = native(values)
     if not isinstance(found, list | tuple | range) or not found:
         raise WorkflowError(
-            f"{found!r} is not a list of members", where=where, accepted="one value per member"
+            f"{short(found)} is not a list of members", where=where, accepted="one value per member"
         )
     return tuple(map(native, found))
 

@@ -14,23 +14,30 @@ power failure a manifest may name a value that never reached the disk: every rea
 and digest, and what does not match is quarantined and computed again.
 """
 
+import errno
 import hashlib
 import json
 import os
-import shutil
+import re
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from assay.core.artifacts import FORMATS, format_of
-from assay.core.identity import digest, file_digest, folder_listing
+from assay.core.disk import below, make_durable, reading, remove, write_text, writing
+from assay.core.identity import digest, file_digest
 from assay.errors import DamagedArtifact, StoreError
 
 LAYOUT = 1
+FOLDERS = ("objects", "steps", "runs", "scratch", "leases", "quarantine", "tmp")
 FLUSH_SECONDS = 1.0
+DIGEST = re.compile(r"[0-9a-f]{64}")
+SUFFIX = re.compile(r"(\.[A-Za-z]\w{0,15})?(\.\w{1,16})?", re.ASCII)
+"""What is kept of a file's name: its suffix, and one before it, as in ``.nii.gz``."""
 
 
 def reached(point: str) -> None:
@@ -89,12 +96,18 @@ class StepManifest:
         Raises:
             ValueError: If it is not what was written.
         """
-        whole = json.loads(text)
-        body = whole["step"]
-        if digest(body) != whole["sha256"]:
-            raise ValueError("the manifest's digest does not match")
-        outputs = {port: Artifact(**made) for port, made in body.pop("outputs").items()}
-        return cls(outputs=outputs, **body)
+        try:
+            whole = json.loads(text)
+            body = whole["step"]
+            if digest(body) != whole["sha256"]:
+                raise ValueError("the manifest's digest does not match")
+            outputs = {port: Artifact(**made) for port, made in body.pop("outputs").items()}
+            manifest = cls(outputs=outputs, **body)
+        except (AttributeError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError("not a manifest") from error
+        if not all(map(_is_sound, outputs.values())):
+            raise ValueError("the manifest names a value that no store could hold")
+        return manifest
 
 
 class Store:
@@ -111,22 +124,17 @@ class Store:
         self.root = Path(root).absolute()
         self._pending: set[Path] = set()
         self._flushed = time.monotonic()
-        self._made: set[Path] = set()
-        try:
-            for name in ("objects", "steps", "runs", "scratch", "leases", "quarantine", "tmp"):
+        layout = self.root / "layout"
+        with writing(self.root):
+            _require_ours(self.root)
+            for name in FOLDERS:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
-            layout = self.root / "layout"
             if not layout.exists():
                 write_text(layout, f"{LAYOUT}\n")
-        except OSError as error:
-            raise StoreError(
-                f"cannot be written ({error.strerror})",
-                where=str(self.root),
-                next="Choose another folder with --store.",
-            ) from error
-        found = layout.read_text().strip()
+        with reading(layout):
+            found = layout.read_text(encoding="utf-8", errors="replace").strip()
         if found != str(LAYOUT):
-            raise StoreError(f"has layout {found}", where=str(self.root), accepted=str(LAYOUT))
+            raise StoreError(f"has layout {found!r}", where=str(self.root), accepted=str(LAYOUT))
 
     # -- values ---------------------------------------------------------------------------------
 
@@ -141,7 +149,7 @@ class Store:
             stat = self.path(artifact).stat()
         except OSError:
             return False
-        return artifact.format in ("folder", "arrays") or stat.st_size == artifact.size
+        return _is_folder(artifact.format) or stat.st_size == artifact.size
 
     def put(self, value: Any) -> Artifact:
         """Store a value under its content.
@@ -150,30 +158,29 @@ class Store:
             StoreError: If the disk is full; nothing is left half written.
             WorkflowError: If the value's type has no format.
         """
-        name = format_of(value)
-        suffix = FORMATS[name].suffix or ("".join(value.suffixes[-2:]) if name == "file" else "")
         temporary = self.root / "tmp" / uuid.uuid4().hex
         try:
-            FORMATS[name].write(value, temporary)
-            reached("object-written")
-            made = _fingerprint(temporary, name, suffix)
-            self._place(temporary, made)
-        except OSError as error:
-            raise self._refused(error) from error
+            with writing(self.root):
+                name = format_of(value)
+                suffix = FORMATS[name].suffix or (_suffix(value) if name == "file" else "")
+                FORMATS[name].write(value, temporary)
+                reached("object-written")
+                made = _fingerprint(temporary, name, suffix)
+                self._place(temporary, made)
         finally:
-            _remove(temporary)
+            remove(temporary)
         return made
 
     def _place(self, temporary: Path, artifact: Artifact) -> None:
         target = self.path(artifact)
         if not self.has(artifact):
-            self._folder(target.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.rename(temporary, target)
-            except OSError:
-                if not target.is_dir():  # another process placed the same folder first
-                    raise
-        self._pending.update(p for p in _files(target))
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise  # otherwise another process placed the same folder first
+        self._pending.update(below(target))
         self._pending.add(target.parent)
         reached("object-placed")
 
@@ -183,19 +190,26 @@ class Store:
         Raises:
             DamagedArtifact: If the bytes are not those that were written; they are moved to
                 ``quarantine`` so that the value is computed again.
+            StoreError: If they cannot be read now.
         """
         path = self.path(artifact)
         try:
-            self._verify(artifact)
-            return FORMATS[artifact.format].read(path, annotation)
+            with reading(path):
+                self._verify(artifact)
+                return FORMATS[artifact.format].read(path, annotation)
         except FileNotFoundError as error:
             raise DamagedArtifact("the value is missing", where=str(path)) from error
 
     def check(self, artifact: Artifact) -> bool:
-        """Whether the value is there and its bytes are those that were written."""
+        """Whether the value is there and its bytes are those that were written.
+
+        Raises:
+            StoreError: If they cannot be read now.
+        """
         try:
-            self._verify(artifact)
-        except (DamagedArtifact, OSError):
+            with reading(self.path(artifact)):
+                self._verify(artifact)
+        except (DamagedArtifact, FileNotFoundError):
             return False
         return True
 
@@ -213,7 +227,7 @@ class Store:
     def quarantine(self, path: Path) -> None:
         """Move a damaged file or folder aside."""
         target = self.root / "quarantine" / f"{time.time_ns()}-{path.name}"
-        if path.exists():
+        with writing(self.root), suppress(FileNotFoundError):  # another process was first
             os.rename(path, target)
 
     # -- steps ----------------------------------------------------------------------------------
@@ -226,12 +240,13 @@ class Store:
         """The manifest of a finished step; a damaged one is quarantined and counts as absent."""
         path = self.manifest_path(key)
         try:
-            manifest = StepManifest.from_json(path.read_text(encoding="utf-8"))
+            with reading(path):
+                manifest = StepManifest.from_json(path.read_text(encoding="utf-8"))
             if manifest.key != key:
                 raise ValueError("the manifest belongs to another step")
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
             self.quarantine(path)
             return None
         return manifest
@@ -241,24 +256,30 @@ class Store:
 
         The write is made durable in batches of at most a second, and at once after a step that
         took longer.
+
+        Raises:
+            StoreError: If the disk is full.
         """
         path = self.manifest_path(manifest.key)
-        self._folder(path.parent)
-        reached("before-manifest")
-        try:
+        with writing(self.root):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            reached("before-manifest")
             write_text(path, manifest.to_json(), sync=False, temporary=self.root / "tmp")
-        except OSError as error:
-            raise self._refused(error) from error
         reached("manifest-placed")
         self._pending |= {path, path.parent}
         if manifest.seconds > FLUSH_SECONDS or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Make every write so far durable."""
-        pending, self._pending = self._pending, set()
-        for path in sorted(pending, key=lambda p: p.is_dir()):
-            _sync(path)
+        """Make every write so far durable.
+
+        Raises:
+            StoreError: If the disk refuses; what was written is tried again by the next flush.
+        """
+        with writing(self.root):
+            for path in sorted(self._pending, key=lambda p: p.is_dir()):
+                make_durable(path)
+        self._pending.clear()
         self._flushed = time.monotonic()
         reached("flushed")
 
@@ -268,60 +289,36 @@ class Store:
 
     def drop_scratch(self, key: str) -> None:
         """Remove the working folder of a step that is finished."""
-        _remove(self.scratch(key))
+        remove(self.scratch(key))
 
     def steps(self) -> Iterator[StepManifest]:
         """Every readable manifest."""
-        for path in sorted((self.root / "steps").glob("*/*.json")):
+        with reading(self.root):
+            paths = sorted((self.root / "steps").glob("*/*.json"))
+        for path in paths:
             manifest = self.step(path.stem)
             if manifest is not None:
                 yield manifest
 
-    # -- details --------------------------------------------------------------------------------
 
-    def _folder(self, path: Path) -> None:
-        if path not in self._made:
-            path.mkdir(exist_ok=True)
-            self._made.add(path)
-
-    def _refused(self, error: OSError) -> StoreError:
-        free = shutil.disk_usage(self.root).free / 2**20
-        return StoreError(
-            f"a write was refused ({error.strerror or error}); {free:,.0f} MiB are free",
-            where=str(self.root),
-            next="Free some space (`assay gc`) or choose another folder with --store, "
-            "then run again: finished steps are kept.",
-        )
+# -- details ------------------------------------------------------------------------------------
 
 
-def write_text(path: Path, text: str, *, sync: bool = True, temporary: Path | None = None) -> None:
-    """Replace a file in one step: readers see the old text or the new one, never a part.
-
-    Args:
-        path: The file; its folder exists.
-        text: What it shall hold.
-        sync: Whether to return only when it has reached the disk.
-        temporary: Folder on the same file system for the unfinished file; that of ``path`` if
-            not given.
-    """
-    unfinished = (temporary or path.parent) / f".{path.name}.{uuid.uuid4().hex}"
-    try:
-        with unfinished.open("x", encoding="utf-8") as file:
-            file.write(text)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        os.rename(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    if sync:
-        _sync(path.parent)
+def _require_ours(root: Path) -> None:
+    """Refuse to make a store of a folder that holds anything else: `assay gc` would empty it."""
+    for entry in root.iterdir() if root.is_dir() else ():
+        begun = entry.name in FOLDERS and entry.is_dir() and not any(entry.iterdir())
+        if not begun and not entry.name.startswith(".layout") and not (root / "layout").exists():
+            raise StoreError(
+                f"is no store and not empty: it holds {entry.name!r}", where=str(root),
+                next="Choose another folder with --store.",
+            )  # fmt: skip
 
 
 def _fingerprint(path: Path, name: str, suffix: str) -> Artifact:
     """Digest of a value as it lies on disk; the format is part of what it is."""
     if path.is_dir():
-        listing = folder_listing(path)
+        listing = _listing(path)
         size = sum(bytes_ for _, _, bytes_ in listing)
         return Artifact(digest([name, suffix, listing]), name, size, suffix)
     content = file_digest(path)
@@ -329,25 +326,30 @@ def _fingerprint(path: Path, name: str, suffix: str) -> Artifact:
     return Artifact(mixed, name, path.stat().st_size, suffix)
 
 
-def _files(path: Path) -> Iterator[Path]:
-    yield path
-    if path.is_dir():
-        yield from path.rglob("*")
+def _listing(path: Path) -> list[tuple[str, str, int]]:
+    """Every file of a stored folder as (relative name, digest, bytes), sorted by name."""
+    found = sorted((p.relative_to(path).as_posix(), p) for p in below(path) if not p.is_dir())
+    return [(name, file_digest(p), p.stat().st_size) for name, p in found]
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def _is_folder(name: str) -> bool:
+    return name in ("folder", "arrays")
 
 
-def _sync(path: Path) -> None:
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:  # replaced or collected since
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _is_sound(artifact: Artifact) -> bool:
+    """Whether a path can be made of it: what a foreign manifest says is not believed."""
+    texts = (artifact.digest, artifact.suffix, artifact.format)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and DIGEST.fullmatch(artifact.digest) is not None
+        and SUFFIX.fullmatch(artifact.suffix) is not None
+        and artifact.format in FORMATS
+    )
+
+
+def _suffix(path: Path) -> str:
+    """The end of a file's name that tells its format."""
+    for tail in ("".join(path.suffixes[-2:]), path.suffix):
+        if SUFFIX.fullmatch(tail):
+            return tail
+    return ""

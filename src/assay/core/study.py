@@ -26,7 +26,7 @@ from assay.core.decisions import (
     as_decision,
     patched,
 )
-from assay.core.params import Param, native
+from assay.core.params import Param, native, short
 from assay.core.plan import Plan
 from assay.core.records import RESERVED
 from assay.core.sampling import MOST
@@ -81,7 +81,7 @@ class Study:
         self.decisions: dict[str, Decision] = {
             n: as_decision(n, d) for n, d in (decisions or {}).items()
         }
-        self.seeds = seeds
+        self.seeds = native(seeds)
         self.sampler = sampler or Sampler()
         self.claims, self.checks = list(claims), list(checks)
         self.presets = dict(presets or {})
@@ -90,10 +90,11 @@ class Study:
         self.overrides: dict[str, Any] = {}
         if not flow.steps:
             raise WorkflowError("has no steps", where=self.name)
-        seed_list(seeds, self.name)
+        seed_list(self.seeds, self.name)
         self._check_decisions()
         self._check_claims()
         for preset_name, preset in self.presets.items():
+            checked_name(preset_name, f"{self.name}, presets")
             try:
                 self._check_preset(preset)
             except (WorkflowError, UsageError) as error:
@@ -151,12 +152,29 @@ class Study:
             seed_list(preset.seeds, "seeds")
 
     def _refuse_varied(self, path: str) -> None:
+        """Refuse to set what a decision varies: its choices would become the same."""
         for name, decision in self.decisions.items():
-            if path in _touched(decision):
+            if path in _touched(decision) or self._given_apart(decision, path):
                 raise UsageError(
                     f"{path} is varied by decision {name!r}",
                     next="Set another parameter, or run a study without that decision.",
                 )
+
+    def _given_apart(self, decision: Decision, path: str) -> bool:
+        """Whether exchanged components are given a parameter that others have with another value.
+
+        Components may differ in a default; that is no decision.
+        """
+        name, _, parameter = path.partition(".")
+        step, named, values = self.flow.steps[name], False, list[Any]()
+        for _, patches in decision.options if isinstance(decision, Choices) else ():
+            used = [p for p in patches if isinstance(p, Use) and p.step == name]
+            given = {**step.params, **(used[0].values if used else {})}
+            param = (used[0].component if used else step.component).params.get(parameter)
+            if param is not None:
+                named |= bool(used) and parameter in used[0].values
+                values.append(given.get(parameter, param.default))
+        return named and any(value != values[0] for value in values)
 
     def parameter(self, path: str) -> Param:
         """The parameter at ``step.parameter``, of the workflow or of one choice's component.
@@ -164,6 +182,8 @@ class Study:
         Raises:
             WorkflowError: If there is none.
         """
+        if not isinstance(path, str):
+            raise WorkflowError(f"{path!r} names no parameter", accepted="step.parameter")
         name, _, parameter = path.partition(".")
         for decision in self.decisions.values():
             for _, patches in decision.options if isinstance(decision, Choices) else ():
@@ -249,10 +269,11 @@ class Study:
             decision, where = kept[name], f"decision {name!r}"
             if isinstance(decision, Span):
                 raise UsageError("a range has no choices to keep", where=where)
-            options = [o for o in decision.options if o[0] in labels]
-            if isinstance(labels, str) or not options or len(options) != len(labels):
+            listed = isinstance(labels, list | tuple)
+            options = [o for o in decision.options if listed and o[0] in labels]
+            if not options or len(options) != len(labels):
                 raise UsageError(
-                    f"{labels!r} are not all choices",
+                    f"{short(labels)} are not all choices",
                     where=where,
                     accepted=f"a list of {', '.join(map(str, decision.labels()))}",
                 )
@@ -320,12 +341,12 @@ def seed_list(seeds: Any, where: str) -> list[int]:
     """
     given = native(seeds)
     numbers = range(given) if type(given) is int else given
+    if isinstance(numbers, range) and numbers[MOST:]:
+        raise UsageError(f"{short(given)} seeds", where=where, accepted=f"at most {MOST:,}")
     listed = isinstance(numbers, list | tuple | range) and len(numbers) > 0
-    if isinstance(numbers, range) and len(numbers) > MOST:
-        raise UsageError(f"{len(numbers):,} seeds", where=where, accepted=f"at most {MOST:,}")
     if not listed or any(type(s) is not int for s in numbers) or len({*numbers}) < len(numbers):
         raise UsageError(
-            f"{seeds!r} is neither a number of seeds nor a list of different seeds",
+            f"{short(seeds)} is neither a number of seeds nor a list of different seeds",
             where=where,
             accepted="a whole number of at least 1, or a list of whole numbers",
         )

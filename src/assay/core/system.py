@@ -16,6 +16,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay.core.params import short
 from assay.errors import AssayError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -94,13 +95,20 @@ def load(reference: str, *, where: str = "", extra: str = "") -> Any:
         own = (error.name or "").partition(".")[0] == package
         hint = f"Install it with `pip install '{package}[{extra}]'`." if extra and not own else ""
         raise UsageError(f"no module {error.name!r}", where=place, next=hint) from error
-    except ImportError as error:
-        raise UsageError(f"{module} cannot be imported: {error}", where=place) from error
+    except Exception as error:
+        said = str(error) if isinstance(error, ImportError) else one_line(error)
+        raise UsageError(f"{module} cannot be imported: {said}", where=place) from error
     if not hasattr(found, name):
         raise UsageError(
             f"{module} has no {name!r}", where=place, next=did_you_mean(name, vars(found))
         )
     return getattr(found, name)
+
+
+def one_line(error: BaseException) -> str:
+    """Any error as a user reads it."""
+    said = str(error) if isinstance(error, AssayError) else f"{type(error).__name__}: {error}"
+    return " ".join(said.split()).rstrip(": ")
 
 
 @cache
@@ -129,16 +137,15 @@ def find_system(name: str) -> System:
         raise UsageError(f"{others} both bring a system {name!r}", next="Uninstall one of them.")
     try:
         system = entry.load()
-    except Exception as error:
-        said = str(error) if isinstance(error, AssayError) else f"{type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:
         raise UsageError(
-            f"system {name!r} cannot be loaded ({said})",
+            f"system {name!r} cannot be loaded ({one_line(error)})",
             where=package,
             next="Repair or uninstall that package.",
         ) from error
     if not isinstance(system, System) or system.name != name or system.main not in system.studies:
         raise UsageError(
-            f"{entry.value} is {system!r}",
+            f"{entry.value} is {short(system)}",
             where=package,
             accepted=f"a System named {name!r} whose main study is one of its studies",
         )

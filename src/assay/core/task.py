@@ -56,7 +56,8 @@ class Task:
     def progress(self, done: float, total: float, unit: str = "") -> None:
         """Report that ``done`` of ``total`` units are finished; cheap enough for inner loops."""
         now = time.monotonic()
-        if self.emit is None or (now - self._last_progress < 0.2 and done < total):
+        final = done >= total > 0
+        if self.emit is None or (now - self._last_progress < 0.2 and not final):
             return
         self._last_progress = now
         self.event("progress", done=float(done), total=float(total), unit=unit)

@@ -11,8 +11,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 from assay.core.component import Component, is_namedtuple
@@ -61,6 +60,8 @@ class Request:
     form: Mapping[str, Any]
     inputs: Mapping[str, Feed]
     store: str
+    topic: str = ""
+    """Topic of a scheduler under which the driver hears of events."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +70,19 @@ class Outcome:
 
     Attributes:
         status: ``done``; ``shared`` if another process had finished it meanwhile; ``damaged`` if
-            an input was not what its digest says; ``failed``.
+            an input was not what its digest says; ``killed`` if its process died each time, be it
+            for what this step did or for what a neighbour did; ``failed``.
         artifacts: Stored outputs by port.
         seconds: Time the component took.
         error: One line, if it failed.
         trace: The traceback, if the failure was not a user error.
-        damaged: Digest of the damaged input.
     """
 
-    status: Literal["done", "shared", "damaged", "failed"]
+    status: Literal["done", "shared", "damaged", "killed", "failed"]
     artifacts: Mapping[str, Artifact] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
     trace: str = ""
-    damaged: str = ""
 
 
 def step_key(component: Component, form: Mapping[str, Any], inputs: Mapping[str, Feed]) -> str:
@@ -104,6 +104,11 @@ def open_store(root: str) -> Store:
     return Store(root)
 
 
+def flush(root: str) -> None:
+    """Make what this process has written to a store durable."""
+    open_store(root).flush()
+
+
 def execute(request: Request, emit: Emit | None = None) -> Outcome:
     """Compute one step, unless another process does or has done it. Never raises."""
     try:
@@ -119,13 +124,27 @@ def execute(request: Request, emit: Emit | None = None) -> Outcome:
                 return Outcome("shared", manifest.outputs if manifest else {})
             return _compute(store, request, emit or _worker_emit(request))
     except DamagedArtifact as error:
-        name = Path(error.where).name
-        return Outcome("damaged", error=str(error), damaged=name.partition(".")[0])
+        return Outcome("damaged", error=str(error))
     except AssayError as error:
         return Outcome("failed", error=str(error.at(request.label)))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = f"{request.label}: {type(error).__name__}: {error}".rstrip(": ")
         return Outcome("failed", error=message, trace=traceback.format_exc())
+
+
+def unpack_and_execute(packed: bytes, label: str) -> Outcome:
+    """Compute a step that came over the wire. Never raises.
+
+    A worker that lacks the module of a component finds out here; if the scheduler's own messages
+    named the module, they would take the worker down with them.
+    """
+    from distributed.protocol.pickle import loads
+
+    try:
+        request = loads(packed)
+    except Exception as error:
+        return Outcome("failed", error=f"{label}: the worker on {platform.node()} says: {error}")
+    return execute(request)
 
 
 def _compute(store: Store, request: Request, emit: Emit) -> Outcome:
@@ -144,6 +163,10 @@ def _compute(store: Store, request: Request, emit: Emit) -> Outcome:
     finally:
         _current.reset(token)
     seconds = time.perf_counter() - began
+    if step_key(component, component.key_form(request.params), request.inputs) != request.key:
+        raise StepError(
+            "its code or a file it reads changed since the run began", next="Run again."
+        )
     manifest = StepManifest(
         key=request.key,
         component=component.reference,
@@ -182,18 +205,19 @@ def _worker_emit(request: Request) -> Emit:
         worker = get_worker()
     except (ImportError, ValueError):
         return lambda event: None
-    topic = f"assay-{Path(request.store).name}"
-    return lambda event: worker.log_event(topic, event)
+    return lambda event: worker.log_event(request.topic, event)
 
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _limits: dict[str, Any] = {}
 
 
 def limit_threads(count: int) -> None:
     """Fix the threads of numerical libraries in this process.
 
-    Looking libraries up costs milliseconds, so it is done again only when the number changes or
-    another numerical library has been imported.
+    What is loaded is told, what is loaded later reads it in the environment. Looking libraries up
+    costs milliseconds, so it is done again only when the number changes or another numerical
+    library has been imported.
     """
     names = ("numpy", "scipy", "torch", "numba", "sklearn")
     state = (count, os.getpid(), tuple(n for n in names if n in sys.modules))
@@ -201,9 +225,27 @@ def limit_threads(count: int) -> None:
         return
     from threadpoolctl import threadpool_limits
 
-    _limits["state"], _limits["keep"] = state, threadpool_limits(count)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(count)
-    if "numba" in sys.modules:
-        numba = sys.modules["numba"]
-        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    release_threads()
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
+    undo = [partial(_set_environment, before), threadpool_limits(count).restore_original_limits]
+    for library in (sys.modules[n] for n in ("torch", "numba") if n in sys.modules):
+        undo.append(partial(library.set_num_threads, library.get_num_threads()))
+        most = library.config.NUMBA_NUM_THREADS if library.__name__ == "numba" else count
+        library.set_num_threads(min(count, most))
+    _limits.update(state=state, undo=undo)
+
+
+def release_threads() -> None:
+    """Give the libraries of this process the threads they had before the first step."""
+    for undo in _limits.pop("undo", ()):
+        undo()
+    _limits.clear()
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

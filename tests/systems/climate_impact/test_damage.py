@@ -157,5 +157,5 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
     file = tmp_path / "curve.csv"
     file.write_bytes(b"\xff\xfe\x00binary")
 
-    with pytest.raises(DataError, match="cannot be read; expected a CSV file"):
+    with pytest.raises(DataError, match="cannot be read; expected CSV in UTF-8"):
         read_curve(file)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from assay.systems.climate_impact.pits import fill_pits
+from assay.systems.climate_impact.pits import drain
 from assay.systems.climate_impact.rasters import Grid, Terrain
 from assay.systems.climate_impact.solver import Boundaries, simulate
 
@@ -22,6 +22,14 @@ grounds = arrays(
 def on_a_grid(elevation):
     elevation = np.asarray(elevation, float)
     return Terrain(elevation, Grid(*elevation.shape, 10.0, 0.0, 0.0, "EPSG:32616"), "made up")
+
+
+def filled(ground, rise_m):
+    return drain(on_a_grid(ground), "fill", rise_m)
+
+
+def breached(ground, fall_m):
+    return drain(on_a_grid(ground), "breach", fall_m)
 
 
 def neighbours(shape, row, column):
@@ -53,10 +61,21 @@ def spill_levels(ground):
 def test_a_pit_is_raised_above_its_lowest_rim_and_no_further():
     ground = np.array([[9, 9, 9, 9], [9, 1, 2, 9], [9, 9, 5, 9]])
 
-    filled = fill_pits(on_a_grid(ground), RISE_M)
+    found = filled(ground, RISE_M)
 
-    assert filled.elevation_m[1].tolist() == pytest.approx([9, 5.02, 5.01, 9])
-    assert filled.note == "pits filled: 16.7 % of the cells, by up to 4.0 m"
+    assert found.elevation_m[1].tolist() == pytest.approx([9, 5.02, 5.01, 9])
+    assert found.note == "pits filled: 16.7 % of the cells changed, by up to 4.0 m"
+
+
+def test_a_breach_is_carved_along_the_lowest_way_out_and_nowhere_else():
+    ground = np.array([[9, 9, 9, 9, 9], [9, 1, 7, 4, 9], [9, 9, 9, 5, 9]])
+
+    found = breached(ground, RISE_M)
+
+    expected = ground.astype(float)
+    expected[1, 2], expected[1, 3], expected[2, 3] = 0.99, 0.98, 0.97
+    assert found.elevation_m == pytest.approx(expected)
+    assert found.note == "pits breached: 20.0 % of the cells changed, by up to 6.0 m"
 
 
 def test_water_does_not_slip_out_of_a_pit_between_the_corners_of_cells():
@@ -64,7 +83,7 @@ def test_water_does_not_slip_out_of_a_pit_between_the_corners_of_cells():
     ground = np.full((3, 3), 9.0)
     ground[1, 1], ground[0, 0] = 1.0, 0.0
 
-    assert fill_pits(on_a_grid(ground), 0.0).elevation_m[1, 1] == 9.0
+    assert filled(ground, 0.0).elevation_m[1, 1] == 9.0
 
 
 @given(grounds)
@@ -72,33 +91,42 @@ def test_without_a_rise_every_cell_stands_at_its_spill_level(ground):
     level = spill_levels(ground)
     expected = np.where(np.isinf(level), ground, level)
 
-    assert np.array_equal(fill_pits(on_a_grid(ground), 0.0).elevation_m, expected, equal_nan=True)
+    assert np.array_equal(filled(ground, 0.0).elevation_m, expected, equal_nan=True)
 
 
-@given(grounds)
-def test_every_cell_off_the_edge_has_a_lower_neighbour_if_water_can_leave_at_all(ground):
-    filled = fill_pits(on_a_grid(ground), RISE_M).elevation_m
+@given(grounds, st.sampled_from([filled, breached]))
+def test_every_cell_off_the_edge_has_a_lower_neighbour_if_water_can_leave_at_all(ground, method):
+    found = method(ground, RISE_M).elevation_m
 
     reachable = np.isfinite(spill_levels(ground))
     for row, column in np.argwhere(reachable[1:-1, 1:-1]) + 1 if min(ground.shape) > 2 else ():
-        around = [filled[at] for at in neighbours(ground.shape, row, column)]
-        assert np.nanmin(around) < filled[row, column]
+        around = [found[at] for at in neighbours(ground.shape, row, column)]
+        assert np.nanmin(around) < found[row, column]
 
 
 @given(grounds)
-def test_what_is_filled_needs_no_second_filling(ground):
-    once = fill_pits(on_a_grid(ground), RISE_M)
+def test_filling_only_raises_and_breaching_only_lowers(ground):
+    known = np.isfinite(ground)
 
-    assert np.array_equal(fill_pits(once, RISE_M).elevation_m, once.elevation_m, equal_nan=True)
+    assert (filled(ground, RISE_M).elevation_m >= ground)[known].all()
+    assert (breached(ground, RISE_M).elevation_m <= ground)[known].all()
 
 
-def test_filled_ground_drains_in_the_solver_and_unfilled_does_not():
+@given(grounds, st.sampled_from(["fill", "breach"]))
+def test_what_is_drained_needs_no_second_draining(ground, method):
+    once = drain(on_a_grid(ground), method, RISE_M)
+
+    assert np.array_equal(drain(once, method, RISE_M).elevation_m, once.elevation_m, equal_nan=True)
+
+
+def test_drained_ground_drains_in_the_solver_and_a_pit_does_not():
     ground = np.add.outer(np.zeros(12), 0.2 * np.arange(12.0))
     ground[4:8, 4:8] -= 3.0
     left = {}
     for name, terrain in {
         "as it is": on_a_grid(ground),
-        "filled": fill_pits(on_a_grid(ground)),
+        "fill": filled(ground, RISE_M),
+        "breach": breached(ground, RISE_M),
     }.items():
         flow = simulate(
             terrain.elevation_m, 0.03, cell_m=10.0, end_s=6 * 3600.0, rain_times_s=[0.0, 600.0],
@@ -107,4 +135,5 @@ def test_filled_ground_drains_in_the_solver_and_unfilled_does_not():
         left[name] = flow.ledger.stored_end_m3 / flow.ledger.rain_m3
 
     assert left["as it is"] > 0.2
-    assert left["filled"] < 0.05
+    assert left["fill"] < 0.05
+    assert left["breach"] < 0.05

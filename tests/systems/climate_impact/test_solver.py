@@ -163,14 +163,18 @@ def test_whatever_the_flood_depths_are_finite_and_positive_and_only_rounding_is_
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_drizzle_and_a_trickle_onto_a_deep_lake_are_not_rounded_away(precision):
-    """1 mm/h is 2e-7 m in a step, and the next float32 above 5 m is 5e-7 m higher."""
+    """1 mm/h is 2e-7 m in a step, and the next float32 above 5 m is 5e-7 m higher.
+
+    Rounding 5,000 steps of 42 cells by up to half of that is a random walk of 3 litres, 8e-4 of the
+    rain; the bound is four of these.
+    """
     flow = simulate(
         np.zeros((6, 7)), 0.03, cell_m=10.0, end_s=3600.0, depth_m=5.0, rain_times_s=[0.0],
         rain_mm_per_h=[1.0], inflow=[(2, 3, 1e-6)], precision=precision,
     )  # fmt: skip
     assert flow.ledger.rain_m3 == pytest.approx(4.2, rel=1e-6)
     assert flow.ledger.inflow_m3 == pytest.approx(3.6e-3, rel=0.02)
-    assert abs(flow.ledger.relative_error) < (1e-11 if precision == "float64" else 1e-3)
+    assert abs(flow.ledger.relative_error) < (1e-11 if precision == "float64" else 3e-3)
 
 
 def test_point_inflow_is_accounted_and_survives_a_dry_start():

@@ -68,7 +68,7 @@ def read_terrain(
     missing_value: float | None = None,
     nodata: Holes = "refuse",
     reproject: bool = False,
-    cell_m: PositiveFloat | None = None,
+    cell_m: Annotated[float, Field(ge=0.01, le=1e5)] | None = None,
 ) -> Terrain:
     """Read an elevation model: GeoTIFF, ESRI ASCII grid (also zipped) or NetCDF.
 
@@ -97,17 +97,23 @@ def coarsen(terrain: Terrain, *, factor: PositiveInt = 1) -> Terrain:
 
 
 @component(version="1", requires=("numba", "numpy"))
-def fill_pits(terrain: Terrain, *, rise_m: Annotated[float, Field(ge=0, le=1)] = 0.01) -> Terrain:
-    """Raise the cells from which water cannot leave: pits of the elevation model, not the ground.
+def drain(
+    terrain: Terrain,
+    *,
+    method: pits.Method = "breach",
+    fall_m: Annotated[float, Field(ge=0, le=1)] = 0.01,
+) -> Terrain:
+    """Open the pits of an elevation model, from which water could not leave.
 
     A coarse elevation model dams its own valleys wherever a gorge is narrower than a cell. Real
-    lakes and sinkholes are filled too: leave this step out where they matter.
+    lakes and sinkholes drain too: leave this step out where they matter.
 
     Args:
         terrain: The terrain.
-        rise_m: Fall from cell to cell across filled ground (m).
+        method: ``breach`` carves the way out of a pit, ``fill`` raises the pit to where it spills.
+        fall_m: Fall from cell to cell along changed ground (m).
     """
-    return pits.fill_pits(terrain, rise_m)
+    return pits.drain(terrain, method, fall_m)
 
 
 @component(version="1")
@@ -231,6 +237,7 @@ def fitted_storm(
 @component(version="1", requires=("numpy", "scipy"))
 def synthetic_settlement(
     terrain: Terrain,
+    drained: Terrain | None = None,
     *,
     count: Annotated[int, Field(ge=1, le=1_000_000)] = 200,
     max_damage_per_m2: PositiveFloat = 1000.0,
@@ -241,13 +248,19 @@ def synthetic_settlement(
 
     Args:
         terrain: The terrain.
+        drained: The same terrain with its pits opened; nobody builds where that changed it.
         count: Number of buildings.
         max_damage_per_m2: Assumed cost of total loss (currency/m2).
         currency: Its unit.
         seed: Seed of the draw.
     """
     return exposure.settlement(
-        terrain, count=count, seed=seed, max_damage_per_m2=max_damage_per_m2, currency=currency
+        terrain,
+        drained,
+        count=count,
+        seed=seed,
+        max_damage_per_m2=max_damage_per_m2,
+        currency=currency,
     )
 
 

@@ -143,6 +143,7 @@ def inner_points(shapes: Sequence[Any] | np.ndarray) -> np.ndarray:
 
 def settlement(
     terrain: Terrain,
+    drained: Terrain | None = None,
     *,
     count: int,
     seed: int,
@@ -157,6 +158,7 @@ def settlement(
 
     Args:
         terrain: The terrain; cells without data are left empty.
+        drained: The same terrain with its pits opened; cells that differ are left empty.
         count: Number of buildings.
         seed: Seed of the draw.
         max_damage_per_m2: Assumed cost of total loss (currency/m2), the same for all.
@@ -166,11 +168,14 @@ def settlement(
 
     grid, ground = terrain.grid, terrain.elevation_m
     known = np.isfinite(ground)
+    free = known if drained is None else known & (drained.elevation_m == ground)
+    if not free.any():
+        raise DataError("there is no cell to build on", where=terrain.name)
     filled = np.where(known, ground, np.nanmax(ground))
     reach = 2 * max(1, round(NEIGHBOURHOOD_M / grid.cell_m)) + 1
     height = (filled - minimum_filter(filled, size=reach)) / LOW_GROUND_M
     slope = np.hypot(*np.gradient(filled, grid.cell_m))
-    weight = np.exp(-slope / GENTLE_SLOPE) * (0.05 + height * np.exp(1.0 - height)) * known
+    weight = np.exp(-slope / GENTLE_SLOPE) * (0.05 + height * np.exp(1.0 - height)) * free
     random = np.random.default_rng(seed)
     cell = random.choice(weight.size, count, p=weight.ravel() / weight.sum())
     x, y = grid.centres(*np.unravel_index(cell, weight.shape))

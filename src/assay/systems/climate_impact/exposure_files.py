@@ -14,6 +14,9 @@ from assay.systems.climate_impact.exposure import Assets, covered, inner_points
 from assay.systems.climate_impact.rasters import Terrain
 from assay.systems.climate_impact.tables import Table, read_table
 
+_FORMATS = "GeoJSON, GeoPackage, Shapefile or CSV"
+_MAGIC = (b"SQLite format 3\x00", b"\x00\x00\x27\x0a")
+
 __all__ = ["read_assets"]
 
 AREA, VALUE = "area_m2", "max_damage_per_m2"
@@ -106,11 +109,23 @@ def _read_points(file: Path, crs: str | None, layer: str | None, wanted: str) ->
     return _Features(_reprojected(series, wanted, table), table, "")
 
 
+def _require_known_format(file: Path) -> None:
+    """Refuse what GDAL would read but can point to other files and hosts, such as its VRT."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(1024)
+    except OSError as error:
+        raise DataError("cannot be read", where=str(file), accepted=_FORMATS) from error
+    if not (head.startswith(_MAGIC) or head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"):
+        raise DataError("is in no known format", where=str(file), accepted=_FORMATS)
+
+
 def _read_vector(file: Path, crs: str | None, layer: str | None, wanted: str) -> _Features:
     import geopandas as gpd
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
 
+    _require_known_format(file)
     try:
         layers = [str(name) for name, kind in pyogrio.list_layers(file) if kind is not None]
         if layer is None and len(layers) != 1:
@@ -125,9 +140,7 @@ def _read_vector(file: Path, crs: str | None, layer: str | None, wanted: str) ->
             )
         frame = gpd.read_file(file, layer=layer or layers[0])
     except (DataSourceError, DataLayerError, OSError) as error:
-        raise DataError(
-            "cannot be read", where=str(file), accepted="GeoJSON, GeoPackage or CSV"
-        ) from error
+        raise DataError("cannot be read", where=str(file), accepted=_FORMATS) from error
     if not len(frame):
         raise DataError("is empty", where=str(file), accepted="points or polygons")
     places = [f"{file} feature {k + 1}" for k in range(len(frame))]

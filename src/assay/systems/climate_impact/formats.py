@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from assay.errors import DataError
+from assay.systems.climate_impact.tables import unit_factor
 
 __all__ = ["Source", "horizontal_crs", "read_source"]
 
 LOWEST_M, HIGHEST_M = -500.0, 9000.0  # the Dead Sea's shore and Mount Everest, with room
+MOST_CELLS = 500_000_000  # 4 GB in float64
 METRES = {"m", "metre", "metres", "meter", "meters"}
 SURVEY_FEET = {"us survey foot", "us-ft", "ftus"}  # as GDAL and EPSG spell it
 
@@ -82,6 +84,11 @@ def read_source(
         values = np.where(values == missing_value, np.nan, values)
     known = _known_crs(source, crs)
     factor = _metres_per_unit(unit or source.unit, known, source.where)
+    if unit and source.unit and factor != _metres_per_unit(source.unit, known, source.where):
+        raise DataError(
+            f"elevation is in {source.unit!r}, not in {unit!r}", where=source.where,
+            next="Leave unit= out.",
+        )  # fmt: skip
     _require_terrain(source, values, factor)
     return replace(source, values=values * factor, unit="m", crs=horizontal_crs(known))
 
@@ -93,8 +100,9 @@ def _read_geotiff(file: Path) -> Source:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused below, in our words
         try:
-            with rasterio.open(file) as opened:
+            with rasterio.open(file, driver="GTiff") as opened:
                 bands, transform = opened.count, opened.transform
+                _require_size(file, opened.height, opened.width)
                 crs, said = opened.crs.to_wkt() if opened.crs else "", opened.units[0]
                 values = opened.read(1, masked=True).astype(float).filled(np.nan)
                 values = values * opened.scales[0] + opened.offsets[0]
@@ -116,6 +124,13 @@ def _read_geotiff(file: Path) -> Source:
     )
 
 
+def _require_size(file: Path, rows: int, columns: int) -> None:
+    if rows * columns > MOST_CELLS:
+        raise DataError(
+            f"has {rows} x {columns} cells", where=str(file), accepted=f"at most {MOST_CELLS:,}"
+        )
+
+
 # -- ESRI ASCII grids ---------------------------------------------------------------------------
 
 
@@ -132,6 +147,7 @@ def _read_ascii(file: Path) -> Source:
         return found[0]
 
     rows, columns = int(number("nrows")), int(number("ncols"))
+    _require_size(file, rows, columns)
     dx, dy = number("cellsize", "dx"), number("cellsize", "dy")
     if min(rows, columns, dx, dy) <= 0:
         raise DataError("the header has a size <= 0", where=str(file), accepted="an ASCII grid")
@@ -157,6 +173,8 @@ def _ascii_text(file: Path) -> tuple[str, str]:
             grids = [n for n in names if n.lower().endswith(".asc")]
             if len(grids) != 1:
                 raise DataError(f"holds {len(grids)} .asc files", where=str(file), accepted="one")
+            if archive.getinfo(grids[0]).file_size > 10 * MOST_CELLS:
+                raise DataError("unpacks to more than 5 GB", where=str(file))
             inside = [n for n in names if n.lower() == grids[0].lower()[:-4] + ".prj"]
             if inside:
                 projection = archive.read(inside[0]).decode(errors="replace")
@@ -328,6 +346,11 @@ def _known_crs(source: Source, said: str | None) -> Any:
             next="Say which with crs=, as in EPSG:32616.",
         )  # fmt: skip
     known = parse(source.crs if source.crs.strip() else str(said))
+    if not (known.is_geographic or known.is_projected) or known.is_engineering:
+        raise DataError(
+            f"{known.name!r} is not a map", where=source.where,
+            accepted="a geographic or projected coordinate system",
+        )  # fmt: skip
     if said:
         told = parse(said)
         names = horizontal_crs(known), horizontal_crs(told)
@@ -352,15 +375,7 @@ def _metres_per_unit(unit: str, crs: Any, where: str) -> float:
         return next((a.unit_conversion_factor for a in crs.axis_info if a.direction == "up"), 1.0)
     if unit.lower() in METRES:
         return 1.0
-    import pint
-
-    name = "survey_foot" if unit.lower() in SURVEY_FEET else unit
-    try:
-        return float(pint.get_application_registry().Quantity(1.0, name).to("m").magnitude)
-    except (pint.PintError, ValueError, AttributeError, TypeError) as error:
-        raise DataError(
-            f"elevation is in {unit!r}", where=where, accepted="a length, such as m or ft"
-        ) from error
+    return unit_factor("survey_foot" if unit.lower() in SURVEY_FEET else unit, "m", where)
 
 
 def _require_terrain(source: Source, values: np.ndarray, factor: float) -> None:

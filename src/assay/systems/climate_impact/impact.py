@@ -40,7 +40,7 @@ class StormLosses:
         return_period_years: How rarely such a storm comes (years).
         loss: Loss of each asset (currency).
         depth_m: Depth of water at each (m).
-        dry_below_m: Depth up to which an asset counts as dry (m).
+        dry_up_to_m: Depth up to which an asset counts as dry (m).
         currency: Unit of loss.
         note: Curve and rule by which depth became loss, and the note of the exposure.
     """
@@ -48,7 +48,7 @@ class StormLosses:
     return_period_years: float
     loss: Float[np.ndarray, " assets"]
     depth_m: Float[np.ndarray, " assets"]
-    dry_below_m: float
+    dry_up_to_m: float
     currency: str
     note: str
 
@@ -75,6 +75,7 @@ def storm_losses(
     region: Region,
     curves: File | None = None,
     asset_type: str = "Residential buildings",
+    floor_m: Annotated[float, Field(ge=0, le=10)] = 0.0,
     dry_below_m: Annotated[float, Field(ge=0, le=2)] = 0.1,
     depth_over: Over = "mean",
 ) -> StormLosses:
@@ -87,19 +88,24 @@ def storm_losses(
             2017), or ``own`` for a file with one curve.
         curves: CSV file with ``depth`` and ``factor``, or in the layout of the JRC table.
         asset_type: Rows of a JRC table.
-        dry_below_m: Buildings in no more water than this are dry (m): rain on every cell leaves a
-            film of water everywhere.
+        floor_m: Height of floors above the ground (m); the curve is read at the depth above them.
+        dry_below_m: Buildings in no more water than this above their floor are dry (m): rain on
+            every cell leaves a film of water everywhere.
         depth_over: Depth of a building that covers several cells: ``mean`` or ``max`` over them.
     """
     curve = damage_curve(region, curves, asset_type)
     depth = depth_at(exposure, flood.max_depth_m, over=depth_over)
-    loss = curve.at(depth, dry_below_m=dry_below_m) * exposure.max_damage
-    rule = f"curve: {curve.label}; dry up to {dry_below_m:g} m; {depth_over} depth over cells"
+    loss = curve.at(depth - floor_m, dry_below_m=dry_below_m) * exposure.max_damage
+    dry = floor_m + dry_below_m
+    rule = (
+        f"curve: {curve.label}, at the depth above floors of {floor_m:g} m; dry up to {dry:g} m; "
+        f"{depth_over} depth over cells"
+    )
     return StormLosses(
         float(flood.return_period_years),
         loss,
         depth,
-        dry_below_m,
+        dry,
         exposure.currency,
         f"{rule}; exposure: {exposure.note}",
     )
@@ -149,7 +155,7 @@ def annual_damage(
     for storm, total in zip(storms, totals, strict=True):
         keys = {"return_period_years": storm.return_period_years}
         records.add("loss", total, currency, **keys)
-        flooded = int((storm.depth_m > storm.dry_below_m).sum())
+        flooded = int((storm.depth_m > storm.dry_up_to_m).sum())
         records.add("flooded_assets", flooded, "1", **keys)
     records.add("expected_annual_damage", damage, f"{currency}/year")
     share = damage_of_rarer(curve, 10.0) / damage if damage > 0 else float("nan")

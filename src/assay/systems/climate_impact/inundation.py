@@ -31,7 +31,8 @@ class FloodMaps(NamedTuple):
         return_period_years: How rarely such a storm comes (years).
         records: What was measured: ``max_depth`` (m), ``max_velocity`` (m/s), ``flooded_area``
             (km2 deeper than 0.1 m), ``rain_volume`` and ``outflow_volume`` (m3), ``mass_error``
-            (relative to the rain) and ``limited_share``.
+            (relative to the rain), ``limited_share`` and ``rising_share``, the share of flooded
+            cells that are as deep at the end as they ever were: the storm was cut short there.
     """
 
     max_depth_m: Raster
@@ -52,8 +53,10 @@ def inundation(
     *,
     end_h: Hours = 12.0,
     boundary: Side = "free",
+    normal_slope: Annotated[float, Field(gt=0, le=1)] = 0.001,
     theta: Annotated[float, Field(ge=0.5, le=1)] = 0.9,
     cfl: Annotated[float, Field(gt=0, le=0.9)] = 0.5,
+    dt_max_s: Annotated[float, Field(gt=0, le=600)] = 5.0,
     precision: Literal["float32", "float64"] = "float64",
 ) -> FloodMaps:
     """Route the rain over the terrain with the local-inertial shallow-water equations.
@@ -66,8 +69,10 @@ def inundation(
         rain: Rain on every cell alike.
         end_h: Simulated time (h).
         boundary: What happens at the four edges: closed, free or normal_depth.
+        normal_slope: Slope of the ground beyond edges of normal depth.
         theta: Weight of a face's own flow, 0.5 to 1; lower is smoother.
         cfl: Courant number of the adaptive step; lower it on steep smooth ground.
+        dt_max_s: Longest time step (s); cells of 100 m can take 20.
         precision: Floating-point type of the state; the ledger is always float64.
     """
     context = task()
@@ -79,8 +84,10 @@ def inundation(
         rain_mm_per_h=rain.rain_mm_per_h,
         end_s=end_h * 3600.0,
         boundaries=Boundaries(boundary, boundary, boundary, boundary),
+        normal_slope=normal_slope,
         theta=theta,
         cfl=cfl,
+        dt_max_s=dt_max_s,
         precision=precision,
         on_progress=lambda done, total: context.progress(done / 3600, total / 3600, "h"),
     )
@@ -103,6 +110,8 @@ def measured(flow: Flow, grid: Grid, return_period_years: float) -> Records:
     ledger = flow.ledger
     outflow = sum(getattr(ledger, f"outflow_{side}_m3") for side in Boundaries._fields)
     area_km2 = float((flow.max_depth_m > FLOODED_M).sum()) * (grid.cell_m / 1000.0) ** 2
+    wet = flow.max_depth_m > FLOODED_M
+    rising = wet & (flow.depth_m >= 0.999 * flow.max_depth_m)
     records = Records()
     for name, value, unit in (
         ("max_depth", np.nanmax(flow.max_depth_m), "m"),
@@ -112,6 +121,7 @@ def measured(flow: Flow, grid: Grid, return_period_years: float) -> Records:
         ("outflow_volume", outflow, "m3"),
         ("mass_error", ledger.relative_error, "1"),
         ("limited_share", flow.limited_share, "1"),
+        ("rising_share", np.count_nonzero(rising) / max(np.count_nonzero(wet), 1), "1"),
     ):
         records.add(name, float(value), unit, return_period_years=return_period_years)
     return records

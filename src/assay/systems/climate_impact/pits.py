@@ -1,50 +1,57 @@
-"""Terrain conditioning: fill the pits that an elevation model has and the ground does not.
+"""Terrain conditioning: an elevation model has pits that the ground does not have.
 
-Source: Barnes, Lehman and Mulla 2014, *Priority-flood*, Algorithm 4 (with an epsilon), on the four
-neighbours that the flood solver knows.
+Both methods grow inwards from the edge by priority-flood, on the four neighbours that the flood
+solver knows. `fill` raises a pit to its spill level (Barnes, Lehman and Mulla 2014, the variant
+with an epsilon); `breach` carves the way along which the pit would spill instead (Lindsay 2016) and
+leaves the ground around as it is.
 """
 
 from dataclasses import replace
 from heapq import heappop, heappush
+from typing import Literal
 
 import numpy as np
 
 from assay.systems.climate_impact.intrinsics import compiled
 from assay.systems.climate_impact.rasters import Terrain
 
-__all__ = ["fill_pits"]
+__all__ = ["Method", "drain"]
+
+Method = Literal["breach", "fill"]
 
 
-def fill_pits(terrain: Terrain, rise_m: float = 0.01) -> Terrain:
-    """Raise every cell from which water cannot leave over the edge of the terrain.
+def drain(terrain: Terrain, method: Method, fall_m: float = 0.01) -> Terrain:
+    """Give every cell a way to the edge of the terrain that never climbs.
 
-    Afterwards a path from each cell to the edge falls all the way, by ``rise_m`` per cell over
-    ground that was raised. Cells without data are walls: no water leaves through them, and ground
-    that they enclose is left as it is.
+    Where cells were changed the way falls by ``fall_m`` per cell or more. Cells without data are
+    walls: no water leaves through them, and ground that they enclose is left as it is.
 
     Args:
         terrain: The terrain.
-        rise_m: Fall from cell to cell across filled ground (m), >= 0.
+        method: ``breach`` lowers cells on the way out of a pit, ``fill`` raises those in it.
+        fall_m: Fall from cell to cell along changed ground (m), >= 0.
 
     Returns:
-        The terrain, nowhere lower than before; its note says how much was filled.
+        The terrain; its note says how much was changed.
     """
-    filled = _priority_flood(np.asarray(terrain.elevation_m, np.float64), float(rise_m))
-    raised = filled - terrain.elevation_m
-    known = np.isfinite(raised)
-    share = np.count_nonzero(raised > 0) / max(np.count_nonzero(known), 1)
-    deepest = float(raised[known].max(initial=0.0))
-    note = f"pits filled: {100 * share:.1f} % of the cells, by up to {deepest:.1f} m"
+    ground = np.asarray(terrain.elevation_m, np.float64)
+    drained = _priority_flood(ground, float(fall_m), method == "breach")
+    change = np.abs(drained - ground)
+    share = np.count_nonzero(change > 0) / max(np.count_nonzero(np.isfinite(ground)), 1)
+    most = float(change[np.isfinite(change)].max(initial=0.0))
+    done = {"breach": "breached", "fill": "filled"}[method]
+    note = f"pits {done}: {100 * share:.1f} % of the cells changed, by up to {most:.1f} m"
     joined = f"{terrain.note}; {note}" if terrain.note else note
-    return replace(terrain, elevation_m=filled, note=joined)
+    return replace(terrain, elevation_m=drained, note=joined)
 
 
 @compiled
-def _priority_flood(ground, rise):
-    """Grow inwards from the edge, always from the lowest cell that water could leave through."""
+def _priority_flood(ground, fall, breach):
+    """Take cells in the order in which rising water would reach them from outside."""
     rows, columns = ground.shape
-    filled = ground.copy()
+    drained = ground.copy()
     seen = np.isnan(ground)
+    outlet = np.full(rows * columns, -1)  # the neighbour that each cell was reached from
     front = [(0.0, 0)]
     front.pop()
     for cell in range(rows * columns):
@@ -52,15 +59,34 @@ def _priority_flood(ground, rise):
         edge = row in (0, rows - 1) or column in (0, columns - 1)
         if edge and not seen[row, column]:
             seen[row, column] = True
-            heappush(front, (filled[row, column], cell))
+            heappush(front, (ground[row, column], cell))
     while front:
-        level, cell = heappop(front)
+        _, cell = heappop(front)
+        level = drained[cell // columns, cell % columns]
         for step_down, step_right in ((-1, 0), (0, -1), (0, 1), (1, 0)):
             row, column = cell // columns + step_down, cell % columns + step_right
             if not (0 <= row < rows and 0 <= column < columns) or seen[row, column]:
                 continue
             seen[row, column] = True
+            here = row * columns + column
+            outlet[here] = cell
             if ground[row, column] <= level:
-                filled[row, column] = level + rise
-            heappush(front, (filled[row, column], row * columns + column))
-    return filled
+                if breach:
+                    _carve(drained, outlet, here, fall)
+                else:
+                    drained[row, column] = level + fall
+            heappush(front, (drained[row, column], here))
+    return drained
+
+
+@compiled
+def _carve(drained, outlet, cell, fall):
+    """Lower the way out of a cell until it falls all the way."""
+    columns = drained.shape[1]
+    bed = drained[cell // columns, cell % columns]
+    while outlet[cell] >= 0:
+        cell = outlet[cell]
+        bed -= fall
+        if drained[cell // columns, cell % columns] <= bed:
+            break
+        drained[cell // columns, cell % columns] = bed

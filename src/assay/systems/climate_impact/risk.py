@@ -193,7 +193,9 @@ def event_set_exceedance(
     """
     rate, cost = _events(rate_per_year, loss)
     order = np.argsort(-cost, kind="stable")
-    return cost[order], np.cumsum(rate[order])
+    falling = cost[order]
+    last = np.searchsorted(-falling, -falling, side="right") - 1  # of the events as costly
+    return falling, np.cumsum(rate[order])[last]
 
 
 def _events(rate_per_year: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,9 @@ import numpy as np
 from assay.errors import DataError, did_you_mean
 
 _HEADER = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<unit>[^\]]*)\])?$")
+_UNIT = re.compile(
+    r"[^\W\d]+(?:(?: ?\^ ?| ?\*\* ?)?-?[1-3])?(?: ?[ */·] ?[^\W\d]+(?:(?:\^|\*\*)?-?[1-3])?)*|%"
+)
 
 
 class Table(NamedTuple):
@@ -75,11 +78,14 @@ def read_table(path: Path | str) -> Table:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError("cannot be read", where=str(file), accepted="a CSV file") from error
+        raise DataError("cannot be read", where=str(file), accepted="CSV in UTF-8") from error
     first = text.partition("\n")[0]
     delimiter = ";" if ";" in first and "," not in first else ","
     reader = csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
-    rows = [(reader.line_num, [c.strip() for c in row]) for row in reader if any(row)]
+    try:
+        rows = [(reader.line_num, [c.strip() for c in row]) for row in reader if any(row)]
+    except csv.Error as error:
+        raise DataError(f"{error}", where=f"{file} line {reader.line_num}") from error
     if len(rows) < 2:
         raise DataError("is empty", where=str(file), accepted="a header line and rows")
     header = [_HEADER.match(cell) for cell in rows[0][1]]
@@ -112,6 +118,10 @@ def unit_factor(unit: str, wanted: str, where: str) -> float:
     """
     import pint
 
+    if not _UNIT.fullmatch(unit.strip()):  # pint would evaluate 9**9**9
+        raise DataError(
+            f"is in {unit[:40]!r}", where=where, accepted=f"a unit that converts to {wanted}"
+        )
     try:
         return float(pint.get_application_registry().Quantity(1.0, unit).to(wanted).magnitude)
     except Exception as error:  # pint tokenises the text as an expression and may fail anyhow
