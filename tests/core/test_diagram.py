@@ -1,5 +1,6 @@
 """The picture of a workflow: valid XML, every step in it, and no text that becomes markup."""
 
+import itertools
 import re
 from xml.etree import ElementTree
 
@@ -99,7 +100,7 @@ def test_a_workflow_with_open_inputs_can_be_drawn():
 
 @pytest.mark.parametrize("step_count", [1, 7])
 @given(data=st.data())
-def test_no_box_lies_on_another_and_every_edge_goes_to_the_right(step_count, data):
+def test_boxes_lie_apart_and_lines_lead_down_from_each_step_to_those_it_feeds(step_count, data):
     flow = Workflow("flow")
     feeds = {}
     for n in range(step_count):
@@ -112,17 +113,29 @@ def test_no_box_lies_on_another_and_every_edge_goes_to_the_right(step_count, dat
     svg = drawn(flow)
     placed = boxes(svg)
 
-    assert len(set(placed.values())) == step_count
     _, _, width, height = map(float, svg.get("viewBox").split())
     for x, y in placed.values():
         assert 0 <= x <= width - WIDTH
         assert 0 <= y <= height - HEIGHT
-    for name, sources in feeds.items():
-        assert all(placed[s][0] < placed[name][0] for s in sources)
-    edges = [re.findall(r"-?[\d.]+", p.get("d")) for p in svg.iter("path")]
-    assert len(edges) == sum(map(len, feeds.values()))
-    ends = {(float(e[0]) - WIDTH, float(e[-2])) for e in edges}
-    assert ends == {(placed[s][0], placed[n][0]) for n, ss in feeds.items() for s in ss}
+    for (x, y), (other, below) in itertools.combinations(placed.values(), 2):
+        assert abs(x - other) >= WIDTH or abs(y - below) >= HEIGHT
+    lines = [line_ends(path.get("d")) for path in svg.iter("path")]
+    for (x, top), (end, bottom) in lines:
+        assert top < bottom
+        for left, y in placed.values():  # a line through a row of boxes is upright, beside them
+            assert bottom <= y or top >= y + HEIGHT or (x == end and not left <= x <= left + WIDTH)
+    for name, (x, y) in placed.items():
+        reached = {(x + WIDTH / 2, y + HEIGHT)}
+        for _ in lines:
+            reached |= {end for start, end in lines if start in reached}
+        fed = {n for n, (left, top) in placed.items() if (left + WIDTH / 2, top) in reached}
+        assert fed == {n for n, sources in feeds.items() if name in sources}
+
+
+def line_ends(path):
+    """First and last point of a path; ``V`` keeps the x where it is."""
+    numbers = [float(n) for n in re.findall(r"-?[\d.]+", path)]
+    return tuple(numbers[:2]), ((numbers[0], numbers[2]) if "V" in path else tuple(numbers[-2:]))
 
 
 def flow_ref(flow, n):

@@ -1,5 +1,6 @@
 """Several processes run one study on one store at the same time."""
 
+import time
 from collections import Counter
 
 from assay.core.index import Index
@@ -29,7 +30,9 @@ def test_eight_processes_compute_each_step_once_agree_and_are_all_indexed(yard):
 
 
 def test_one_of_several_processes_is_killed_and_the_others_take_its_step_over(yard):
-    doomed = yard.start("farm", FARM_STOP="before-manifest:2")
+    doomed = yard.start("farm", FARM_STOP="before-manifest:1")
+    while not yard.diary() and doomed.poll() is None:
+        time.sleep(0.05)
     others = [yard.start("farm") for _ in range(3)]
     for child in [doomed, *others]:
         child.communicate(timeout=PATIENCE)
