@@ -90,7 +90,7 @@ def curve(
     by = by if by in records else ""
     data = summarise(records, measure, [x, *([by] if by else [])])
     ticks = sorted(data[column(x)].unique().tolist())
-    scale = alt.Scale(type="log") if log_x else alt.Scale(zero=False)
+    scale = alt.Scale(type="log", nice=False) if log_x else alt.Scale(zero=False)
     axis = alt.Axis(values=ticks) if len(ticks) <= 12 else alt.Undefined
     across = alt.X(
         field=_field(x), type="quantitative", title=x_title or _words(x), scale=scale, axis=axis

@@ -12,7 +12,7 @@ import base64
 import io
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -46,9 +46,10 @@ VEGA_CONFIG = {
     "view": {"stroke": None, "continuousWidth": 560, "continuousHeight": 300},
     "axis": {"gridColor": "#e6e9ec", "domainColor": "#9aa4ad", "tickColor": "#9aa4ad",
              "labelColor": "#3c4650", "titleColor": "#3c4650", "titleFontWeight": 500,
-             "labelFontSize": 12, "titleFontSize": 12, "titlePadding": 8},
+             "labelFontSize": 12, "titleFontSize": 12, "titlePadding": 8, "labelFlush": False},
     "axisQuantitative": {"labelExpr": NUMBER_LABEL},
-    "legend": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500},
+    "legend": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500,
+               "symbolOpacity": 1},
     "range": {"category": list(PALETTE)},
     "line": {"strokeWidth": 2.5, "color": PALETTE[0]},
     "point": {"color": PALETTE[0]}, "rule": {"color": PALETTE[0]}, "area": {"color": PALETTE[0]},
@@ -152,7 +153,8 @@ def in_words(summary: Mapping[str, Any]) -> str:
 def _checks_in_words(results: list[bool | None]) -> str:
     passed, total = sum(r is True for r in results), len(results)
     if passed == total:
-        return "The one check passes" if total == 1 else f"All {total} checks pass"
+        counted = {1: "The one check passes", 2: "Both checks pass"}
+        return counted.get(total, f"All {total} checks pass")
     failed, unlooked = results.count(False), results.count(None)
     parts = [f"{failed} of {total} checks fail{'s' * (failed == 1)}"] if failed else []
     if unlooked:
@@ -203,7 +205,8 @@ def _figures(run: "Run", study: "Study", folder: Path) -> tuple[list[Shown], lis
     made = iter(_made(run, study))
     while True:
         try:
-            figure = next(made)
+            drawn = next(made)
+            figure = drawn() if callable(drawn) else drawn
             if figure.name != file_name(figure.name) or figure.name in [s.name for s in shown]:
                 raise UsageError(f"{short(figure.name)} is taken or not a name for files")
             shown.append(_write_figure(figure, folder))
@@ -215,7 +218,7 @@ def _figures(run: "Run", study: "Study", folder: Path) -> tuple[list[Shown], lis
                 return shown, problems
 
 
-def _made(run: "Run", study: "Study") -> Iterator[Figure]:
+def _made(run: "Run", study: "Study") -> "Iterator[Figure | Callable[[], Figure]]":
     if study.figures:
         yield from load(study.figures)(run)
     elif len(run.records):

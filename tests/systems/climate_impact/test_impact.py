@@ -14,7 +14,7 @@ from assay.systems.climate_impact import data, impact
 from assay.systems.climate_impact.exposure import Assets
 from assay.systems.climate_impact.impact import StormLosses, annual_damage, storm_losses
 from assay.systems.climate_impact.inundation import FloodMaps, inundation
-from assay.systems.climate_impact.rasters import Grid, Raster
+from assay.systems.climate_impact.rasters import Grid, Raster, Terrain
 from assay.systems.climate_impact.solver import Ledger
 
 GRID = Grid(1, 4, 10.0, 0.0, 10.0, "EPSG:32616")
@@ -64,6 +64,31 @@ def test_a_film_of_rain_costs_nothing_unless_it_is_told_to():
     wet = storm_losses(film, buildings(), region="North America", dry_below_m=0.0)
     assert wet.loss[0] == 0.0
     assert (wet.loss[1:] > 0.2 * 1e4).all()
+
+
+def test_the_curve_is_read_at_the_depth_above_the_floor():
+    storm = storm_losses(
+        flood([0.3, 0.8, 1.3, 1.8]), buildings(), region="Europe", floor_m=0.3, dry_below_m=0.0
+    )
+
+    assert storm.loss.tolist() == pytest.approx([0.0, 0.25 * 1e4, 0.4 * 1e4, 0.5 * 1e4])
+    assert storm.dry_up_to_m == 0.3
+    assert "at the depth above floors of 0.3 m; dry up to 0.3 m" in storm.note
+
+
+def test_a_building_above_the_bed_of_its_cell_is_that_much_less_deep():
+    """Carved by 1 m, as it is, filled by 2 m (the water stands on what was filled in), carved."""
+    ground = Terrain(np.array([[5.0, 5.0, 5.0, 5.0]]), GRID, "ground")
+    bed = replace(ground, elevation_m=np.array([[4.0, 5.0, 7.0, 1.0]]))
+
+    storm = storm_losses(
+        flood([1.5, 1.5, 1.5, 1.5]), buildings(), bed, ground, region="Europe", dry_below_m=0.0
+    )
+
+    assert storm.depth_m.tolist() == [0.5, 1.5, 1.5, 0.0]
+    assert storm.loss[3] == 0.0
+    with pytest.raises(DataError, match="only one of bed and ground is fed"):
+        storm_losses(flood([1.0] * 4), buildings(), bed, region="Europe")
 
 
 def test_a_building_over_several_cells_is_as_deep_as_it_is_told_to_be():

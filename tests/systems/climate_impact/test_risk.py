@@ -159,6 +159,12 @@ def test_losses_of_other_storms_or_events_are_refused():
         event_set_damage(1 / several, one)
 
 
+def test_events_that_cost_the_same_are_exceeded_equally_often():
+    _, exceeded = event_set_exceedance(np.array([0.1, 0.1, 0.3]), np.array([5.0, 5.0, 9.0]))
+
+    assert exceeded.tolist() == pytest.approx([0.3, 0.5, 0.5])
+
+
 def test_events_with_a_negative_rate_are_refused():
     with pytest.raises(DataError, match="negative or not finite"):
         event_set_exceedance(np.array([-0.1]), np.array([1.0]))

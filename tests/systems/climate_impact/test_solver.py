@@ -177,6 +177,30 @@ def test_drizzle_and_a_trickle_onto_a_deep_lake_are_not_rounded_away(precision):
     assert abs(flow.ledger.relative_error) < (1e-11 if precision == "float64" else 3e-3)
 
 
+def test_a_channel_that_turns_at_every_cell_carries_the_same_depth_whatever_the_step():
+    """With a fixed theta each step takes a tenth of the flow at each corner: a drag of 0.1 / dt."""
+    slope, n, q, cell = 0.002, 0.03, 0.3, 80.0
+    bed = np.full((30, 60), np.nan)
+    path = [(0, 0)]
+    while path[-1][1] < 58 and path[-1][0] < 28:
+        row, column = path[-1]
+        path.append((row, column + 1) if len(path) % 2 else (row + 1, column))
+    path += [(path[-1][0], column) for column in range(path[-1][1] + 1, 60)]
+    for k, place in enumerate(path):
+        bed[place] = 100.0 - slope * cell * k
+    ends = [
+        simulate(
+            bed, n, cell_m=cell, end_s=20_000.0, depth_m=0.1, inflow=[(0, 0, q * cell)],
+            dt_max_s=longest, normal_slope=slope, boundaries={"east": "normal_depth"},
+        ).depth_m
+        for longest in (5.0, 1.0)
+    ]  # fmt: skip
+    middle = path[10:40]
+    at = np.array([[end[place] for place in middle] for end in ends])
+    assert at[1] == pytest.approx(at[0], rel=2e-3)
+    assert at[0].mean() == pytest.approx((q * n / math.sqrt(slope)) ** 0.6, rel=0.15)
+
+
 def test_point_inflow_is_accounted_and_survives_a_dry_start():
     """20 m3/s into one dry 1 m2 cell: a column of 400 m unless the first steps are short."""
     bed = np.zeros((41, 41))

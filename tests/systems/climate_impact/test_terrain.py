@@ -136,6 +136,40 @@ def test_elevations_in_feet_become_metres_if_the_file_or_the_user_says_so(tmp_pa
         assert found.elevation_m == pytest.approx(GROUND * 0.3048)
 
 
+@pytest.mark.parametrize("unit", ["ft", "foot"])
+def test_a_unit_against_the_file_is_refused_and_the_same_in_other_words_is_not(tmp_path, unit):
+    file = netcdf(tmp_path / "a.nc", units="ft")
+
+    assert "elevation is in 'ft', not in 'm'" in refused(terrains.load_terrain, file, unit="m")
+    assert terrains.load_terrain(file, unit=unit).elevation_m == pytest.approx(GROUND * 0.3048)
+
+
+@pytest.mark.parametrize("unit", ["9**9**9**9", "m**(9**9**9)", "kg", '__import__("os")'])
+def test_a_unit_is_never_computed(tmp_path, unit):
+    said = refused(terrains.load_terrain, geotiff(tmp_path / "a.tif"), unit=unit)
+
+    assert "expected a unit that converts to m" in said
+
+
+def test_a_file_that_points_to_others_is_not_followed(tmp_path):
+    source = geotiff(tmp_path / "source.tif")
+    (tmp_path / "a.tif").write_text(
+        '<VRTDataset rasterXSize="4" rasterYSize="3"><VRTRasterBand dataType="Float64" band="1">'
+        f"<SimpleSource><SourceFilename>{source}</SourceFilename></SimpleSource>"
+        "</VRTRasterBand></VRTDataset>"
+    )
+
+    assert "cannot be read as a raster" in refused(terrains.load_terrain, tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("crs", ["EPSG:5703", "EPSG:4978"])
+def test_heights_and_geocentric_coordinates_are_no_map(tmp_path, crs):
+    file = geotiff(tmp_path / "a.tif", crs=None)
+
+    for read in (terrains.load_terrain, lambda f, crs: terrains.reproject(f, source_crs=crs)):
+        assert "is not a map" in refused(read, file, crs=crs)
+
+
 def test_scale_and_offset_of_a_geotiff_are_applied(tmp_path):
     file = geotiff(tmp_path / "a.tif", GROUND.astype("int16"))
     with rasterio.open(file, "r+") as opened:

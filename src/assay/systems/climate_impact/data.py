@@ -237,7 +237,6 @@ def fitted_storm(
 @component(version="1", requires=("numpy", "scipy"))
 def synthetic_settlement(
     terrain: Terrain,
-    drained: Terrain | None = None,
     *,
     count: Annotated[int, Field(ge=1, le=1_000_000)] = 200,
     max_damage_per_m2: PositiveFloat = 1000.0,
@@ -248,7 +247,6 @@ def synthetic_settlement(
 
     Args:
         terrain: The terrain.
-        drained: The same terrain with its pits opened; nobody builds where that changed it.
         count: Number of buildings.
         max_damage_per_m2: Assumed cost of total loss (currency/m2).
         currency: Its unit.
@@ -256,7 +254,6 @@ def synthetic_settlement(
     """
     return exposure.settlement(
         terrain,
-        drained,
         count=count,
         seed=seed,
         max_damage_per_m2=max_damage_per_m2,

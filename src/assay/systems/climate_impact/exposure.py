@@ -64,26 +64,36 @@ class Assets:
         return self.area_m2 * self.max_damage_per_m2
 
 
-def depth_at(assets: Assets, depth: Raster, *, over: Over = "mean") -> Float[np.ndarray, " assets"]:
+def depth_at(
+    assets: Assets,
+    depth: Raster,
+    *,
+    over: Over = "mean",
+    bed: Terrain | None = None,
+    ground: Terrain | None = None,
+) -> Float[np.ndarray, " assets"]:
     """Depth of water at each asset (m): mean or maximum over the cells it covers.
 
     Cells without terrain are left out. A raster averaged over blocks of cells lacks a margin where
     the blocks did not fill it, always narrower than a cell: points there take the edge cell.
 
+    Args:
+        assets: The assets.
+        depth: Depth of water (m).
+        over: What counts for an asset that covers several cells.
+        bed: The terrain that the water stood on. Coarser than ``ground`` or carved, it may lie
+            lower than an asset does: the difference is taken off the depth.
+        ground: The terrain that the assets stand on; with ``bed`` or not at all.
+
     Raises:
         DataError: If assets and raster are in different coordinate systems, or an asset lies on
             no cell with terrain.
     """
-    if assets.crs != depth.grid.crs:
-        raise DataError(
-            f"the assets are in {assets.crs}", where=depth.name, accepted=depth.grid.crs
-        )
-    row, column = depth.grid.row_column(assets.sample_x_m, assets.sample_y_m)
-    row = np.where(row == depth.grid.rows, depth.grid.rows - 1, row)
-    column = np.where(column == depth.grid.columns, depth.grid.columns - 1, column)
-    found = np.full(row.size, np.nan)
-    inside = depth.grid.inside(row, column)
-    found[inside] = depth.values[row[inside], column[inside]]
+    found = _sampled(assets, depth.values, depth.grid, depth.name)
+    if bed is not None and ground is not None:
+        stands = _sampled(assets, ground.elevation_m, ground.grid, ground.name)
+        lies = _sampled(assets, bed.elevation_m, bed.grid, bed.name)
+        found = np.maximum(found - np.maximum(stands - lies, 0.0), 0.0)
     known, count = np.isfinite(found), assets.x_m.size
     owner = assets.sample_asset[known]
     number = np.bincount(owner, minlength=count)
@@ -99,6 +109,19 @@ def depth_at(assets: Assets, depth: Raster, *, over: Over = "mean") -> Float[np.
         np.maximum.at(deepest, owner, found[known])
         return deepest
     return np.bincount(owner, weights=found[known], minlength=count) / number
+
+
+def _sampled(assets: Assets, values: np.ndarray, grid: Grid, where: str) -> np.ndarray:
+    """Values of the cells in which an asset's points lie, NaN outside."""
+    if assets.crs != grid.crs:
+        raise DataError(f"the assets are in {assets.crs}", where=where, accepted=grid.crs)
+    row, column = grid.row_column(assets.sample_x_m, assets.sample_y_m)
+    row = np.where(row == grid.rows, grid.rows - 1, row)
+    column = np.where(column == grid.columns, grid.columns - 1, column)
+    found = np.full(row.size, np.nan)
+    inside = grid.inside(row, column)
+    found[inside] = values[row[inside], column[inside]]
+    return found
 
 
 def covered(
@@ -143,7 +166,6 @@ def inner_points(shapes: Sequence[Any] | np.ndarray) -> np.ndarray:
 
 def settlement(
     terrain: Terrain,
-    drained: Terrain | None = None,
     *,
     count: int,
     seed: int,
@@ -158,7 +180,6 @@ def settlement(
 
     Args:
         terrain: The terrain; cells without data are left empty.
-        drained: The same terrain with its pits opened; cells that differ are left empty.
         count: Number of buildings.
         seed: Seed of the draw.
         max_damage_per_m2: Assumed cost of total loss (currency/m2), the same for all.
@@ -168,14 +189,11 @@ def settlement(
 
     grid, ground = terrain.grid, terrain.elevation_m
     known = np.isfinite(ground)
-    free = known if drained is None else known & (drained.elevation_m == ground)
-    if not free.any():
-        raise DataError("there is no cell to build on", where=terrain.name)
     filled = np.where(known, ground, np.nanmax(ground))
     reach = 2 * max(1, round(NEIGHBOURHOOD_M / grid.cell_m)) + 1
     height = (filled - minimum_filter(filled, size=reach)) / LOW_GROUND_M
     slope = np.hypot(*np.gradient(filled, grid.cell_m))
-    weight = np.exp(-slope / GENTLE_SLOPE) * (0.05 + height * np.exp(1.0 - height)) * free
+    weight = np.exp(-slope / GENTLE_SLOPE) * (0.05 + height * np.exp(1.0 - height)) * known
     random = np.random.default_rng(seed)
     cell = random.choice(weight.size, count, p=weight.ravel() / weight.sum())
     x, y = grid.centres(*np.unravel_index(cell, weight.shape))

@@ -18,6 +18,7 @@ from assay.systems.climate_impact.damage import (
 )
 from assay.systems.climate_impact.exposure import Assets, Over, depth_at
 from assay.systems.climate_impact.inundation import FloodMaps
+from assay.systems.climate_impact.rasters import Terrain
 from assay.systems.climate_impact.risk import Beyond, RiskCurve, damage_of_rarer, risk_curve
 
 OWN = "own"
@@ -71,6 +72,8 @@ class Risk(NamedTuple):
 def storm_losses(
     flood: FloodMaps,
     exposure: Assets,
+    bed: Terrain | None = None,
+    ground: Terrain | None = None,
     *,
     region: Region,
     curves: File | None = None,
@@ -84,6 +87,9 @@ def storm_losses(
     Args:
         flood: What the storm did.
         exposure: The buildings.
+        bed: The terrain that the flood was computed on, if it lies lower than the ground in places:
+            coarser, or breached.
+        ground: The terrain that the buildings stand on; depth counts from it. Both or neither.
         region: Continent of the residential curves of the Joint Research Centre (Huizinga et al.
             2017), or ``own`` for a file with one curve.
         curves: CSV file with ``depth`` and ``factor``, or in the layout of the JRC table.
@@ -94,7 +100,9 @@ def storm_losses(
         depth_over: Depth of a building that covers several cells: ``mean`` or ``max`` over them.
     """
     curve = damage_curve(region, curves, asset_type)
-    depth = depth_at(exposure, flood.max_depth_m, over=depth_over)
+    if (bed is None) != (ground is None):
+        raise DataError("only one of bed and ground is fed", accepted="both or neither")
+    depth = depth_at(exposure, flood.max_depth_m, over=depth_over, bed=bed, ground=ground)
     loss = curve.at(depth - floor_m, dry_below_m=dry_below_m) * exposure.max_damage
     dry = floor_m + dry_below_m
     rule = (

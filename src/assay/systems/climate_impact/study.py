@@ -31,15 +31,14 @@ def flood_risk_workflow() -> Workflow:
         boundary="normal_depth",
         dt_max_s=20.0,
     )
-    beds = flow.step("beds", data.drain, terrain=terrain)  # where nobody builds, in every trial
-    exposure = flow.step(
-        "exposure", data.synthetic_settlement, terrain=terrain, drained=beds, currency="USD"
-    )
+    exposure = flow.step("exposure", data.synthetic_settlement, terrain=terrain, currency="USD")
     losses = flow.each(
         "losses",
         impact.storm_losses,
         flood=flood,
         exposure=exposure,
+        bed=grid,
+        ground=terrain,  # a building beside a carved bed stands above it
         region="North America",
         floor_m=0.3,  # an assumption, as are the value of buildings and the rain
         dry_below_m=0.0,
