@@ -55,7 +55,7 @@ tour: setup  ## Every system's main study at tiny, on one page
 	$(BIN)/assay tour
 
 results: setup  ## Run the small presets and commit what came out to the paper cards
-	$(BIN)/python -m assay.app.results climate_impact
+	$(BIN)/python -m assay.app.results
 
 clean:  ## Remove what was built and cached; stores are kept
 	rm -rf .venv .venv-bench dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

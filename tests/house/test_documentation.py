@@ -74,7 +74,7 @@ def test_the_tutorial_runs_as_it_is_printed(tmp_path):
     )
     first = python(tmp_path, sys.executable, "centre.py")
     again = python(tmp_path, sys.executable, "centre.py")
-    verdict = re.compile(r"^0 +M1 +(holds|fails|undecided) ", re.MULTILINE)
+    verdict = re.compile(r"^0 +M1 +undecided ", re.MULTILINE)
     assert verdict.search(first)
     assert verdict.search(again)
 

@@ -16,7 +16,7 @@ from assay.core.claims import number
 from assay.core.report import passed
 from assay.core.run import Run
 from assay.core.store import write_text
-from assay.core.system import System, find_system
+from assay.core.system import System, find_system, systems
 
 PRESET = "small"
 KEPT = ("study", "preset", "trials", "libraries", "platform")
@@ -79,11 +79,13 @@ def write_card(folder: Path) -> None:
 
 
 def main(names: list[str]) -> None:
-    """Run the small presets of the systems named and commit what came out."""
-    for system in map(find_system, names):
+    """Run the small presets of the systems named, or of all, and commit what came out."""
+    for system in map(find_system, names or sorted(systems())):
         folder = _folder(system)
         for name in system.studies:
             study = system.study(name)
+            if PRESET not in study.presets:
+                continue
             run = study.run(PRESET)
             (folder / "results").mkdir(exist_ok=True)
             text = json.dumps(committed(run, list(study.decisions)), indent=1)

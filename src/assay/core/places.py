@@ -8,6 +8,7 @@ import queue
 import shutil
 import sys
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,6 +114,35 @@ class Inline:
         release_threads()
 
 
+def connect(address: str) -> Any:
+    """A client of the scheduler at an address.
+
+    Raises:
+        ResourceError: If none answers, also where something else does.
+    """
+    from distributed import Client
+
+    came: list[Any] = []
+
+    def call() -> None:
+        try:
+            came.append(Client(address, timeout=CONNECT_SECONDS))
+        except BaseException as error:
+            came.append(error)
+
+    calling = threading.Thread(target=call, daemon=True)  # a handshake has no limit of its own
+    calling.start()
+    calling.join(2 * CONNECT_SECONDS)
+    if came and not isinstance(came[0], BaseException):
+        return came[0]
+    why = f" ({came[0]})" if came else ""
+    raise ResourceError(
+        f"no scheduler answers{why}",
+        where=f"--on {address}",
+        next="Start one with `dask scheduler` and give its tcp:// address.",
+    )
+
+
 class Cluster:
     """Steps run on the workers of a ``distributed`` scheduler.
 
@@ -140,7 +170,7 @@ class Cluster:
         self._hidden: Any = None
         self._client: Any = None
         try:
-            self._client = self._connect(address) if address else self._start(workers)
+            self._client = connect(address) if address else self._start(workers)
             self._client.subscribe_topic(self._topic, self._event)
             self._measure(address)
             if address:
@@ -175,18 +205,6 @@ class Cluster:
                 silence_logs=50,
             )
         return Client(self._cluster)
-
-    def _connect(self, address: str) -> Any:
-        from distributed import Client
-
-        try:
-            return Client(address, timeout=CONNECT_SECONDS)
-        except (OSError, ValueError) as error:
-            raise ResourceError(
-                f"no scheduler answers ({error})",
-                where=f"--on {address}",
-                next="Start one with `dask scheduler` and give its tcp:// address.",
-            ) from error
 
     def _measure(self, address: str | None) -> None:
         try:

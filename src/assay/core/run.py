@@ -20,7 +20,7 @@ from assay.core.execution import Driver
 from assay.core.identity import library_versions
 from assay.core.index import Index
 from assay.core.params import native
-from assay.core.places import Cluster, Inline, Place
+from assay.core.places import Cluster, Inline, Place, connect
 from assay.core.plan import Plan, measures
 from assay.core.records import Records
 from assay.core.store import Store
@@ -190,6 +190,8 @@ def start(
     """
     if workers is not None and workers < 0:
         raise UsageError(f"{workers} workers", accepted="0, to run in this process, or more")
+    if on is not None:
+        connect(on).close()  # before anything is made
     home = Store(store or default_store())
     name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{study.name}-{uuid.uuid4().hex[:6]}"
     folder = home.root / "runs" / name
@@ -286,7 +288,7 @@ def _write_frame(frame: Any, folder: Path) -> None:
 
 
 def _place(store: Store, log: EventLog, workers: int | None, on: str | None) -> Place:
-    if on:
+    if on is not None:
         return Cluster(store.root, log, address=on)
     count = available_cores() if workers is None else workers
     return Cluster(store.root, log, workers=count) if count else Inline(store.root, log)
