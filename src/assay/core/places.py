@@ -126,7 +126,7 @@ def connect(address: str) -> Any:
 
     def call() -> None:
         try:
-            came.append(Client(address, timeout=CONNECT_SECONDS))
+            came.append(Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
         except BaseException as error:
             came.append(error)
 
@@ -204,7 +204,7 @@ class Cluster:
                 memory_limit=0,
                 silence_logs=50,
             )
-        return Client(self._cluster)
+        return Client(self._cluster, set_as_default=False)
 
     def _measure(self, address: str | None) -> None:
         try:
