@@ -52,7 +52,7 @@ def _priority_flood(ground, fall, breach):
     drained = ground.copy()
     seen = np.isnan(ground)
     outlet = np.full(rows * columns, -1)  # the neighbour that each cell was reached from
-    front = [(0.0, 0)]
+    front = [(0.0, 0)]  # tells numba the type of what is queued
     front.pop()
     for cell in range(rows * columns):
         row, column = cell // columns, cell % columns

@@ -1,0 +1,121 @@
+"""Figures on disk: a chart as CSV and SVG, a picture as PNG and SVG, and what the page shows."""
+
+import base64
+import io
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from assay.core.charts import PALETTE
+from assay.core.figures import Chart, Figure, Picture
+from assay.core.store import write_text
+from assay.errors import UsageError
+
+PICTURE_DPI = 160
+NUMBER_LABEL = (
+    "abs(datum.value) < 1e4 ? format(datum.value, ',.4~g') : "
+    "replace(format(datum.value, '.3~s'), 'G', 'bn')"
+)
+VEGA_CONFIG = {
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None, "continuousWidth": 560, "continuousHeight": 300},
+    "axis": {"gridColor": "#e6e9ec", "domainColor": "#9aa4ad", "tickColor": "#9aa4ad",
+             "labelColor": "#3c4650", "titleColor": "#3c4650", "titleFontWeight": 500,
+             "labelFontSize": 12, "titleFontSize": 12, "titlePadding": 8, "labelFlush": False},
+    "axisQuantitative": {"labelExpr": NUMBER_LABEL},
+    "legend": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500,
+               "symbolOpacity": 1},
+    "range": {"category": list(PALETTE)},
+    "line": {"strokeWidth": 2.5, "color": PALETTE[0]},
+    "point": {"color": PALETTE[0]}, "rule": {"color": PALETTE[0]}, "area": {"color": PALETTE[0]},
+}  # fmt: skip
+
+
+@dataclass
+class Shown:
+    """A figure as the page has it."""
+
+    name: str
+    title: str
+    caption: str
+    files: list[str] = field(default_factory=list)
+    spec: str = ""
+    svg: str = ""
+    png: str = ""
+    alt: str = ""
+
+
+def write_figure(figure: Figure, folder: Path) -> Shown:
+    """Write a figure's files into a folder; what the page needs of it is returned.
+
+    Raises:
+        UsageError: If a file that the figure brings has no name for files.
+    """
+    shown = Shown(figure.name, figure.title, figure.caption)
+    if isinstance(figure, Chart):
+        _write_chart(figure, folder, shown)
+    else:
+        _write_picture(figure, folder, shown)
+    return shown
+
+
+def _write_chart(figure: Chart, folder: Path, shown: Shown) -> None:
+    import altair
+    import vl_convert
+
+    with altair.data_transformers.disable_max_rows():
+        spec = figure.chart.to_dict(format="vega-lite")
+    spec["config"] = VEGA_CONFIG
+    if "width" not in spec and not _has_panels(spec):
+        spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+    fixed = {**spec, "width": 560} if spec.get("width") == "container" else spec
+    shown.svg = vl_convert.vegalite_to_svg({**fixed, "background": "white"}, vl_version=_version())
+    figure.data.to_csv(folder / f"{figure.name}.csv", index=False)
+    write_text(folder / f"{figure.name}.svg", shown.svg)
+    shown.spec = json.dumps(spec)
+    shown.files = [f"{figure.name}.csv", f"{figure.name}.svg"]
+
+
+def _has_panels(spec: Mapping[str, Any]) -> bool:
+    """Whether a chart is made of several, none of which can be as wide as the page."""
+    compound = ("hconcat", "vconcat", "concat", "facet", "repeat")
+    split = ("row", "column", "facet")
+    return any(k in spec for k in compound) or any(k in spec.get("encoding", {}) for k in split)
+
+
+def _write_picture(figure: Picture, folder: Path, shown: Shown) -> None:
+    drawn = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a glyph missing from a font is not the user's business
+        figure.figure.savefig(drawn, format="png", dpi=PICTURE_DPI, bbox_inches="tight")
+        figure.figure.savefig(folder / f"{figure.name}.svg", bbox_inches="tight")
+    (folder / f"{figure.name}.png").write_bytes(drawn.getvalue())
+    shown.png = base64.b64encode(drawn.getvalue()).decode()
+    shown.alt = figure.alt
+    shown.files = [f"{figure.name}.png", f"{figure.name}.svg"]
+    for name, write in figure.files.items():
+        if Path(name).name != name or name == "..":
+            raise UsageError(f"{name!r} is not a name for files", where=figure.name)
+        write(folder / name)
+        shown.files.append(name)
+
+
+def _version() -> str:
+    """The Vega-Lite version Altair writes, as the converter names it."""
+    import altair
+
+    return ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+
+
+@lru_cache(maxsize=1)
+def vega_script() -> str:
+    """The JavaScript that draws the charts, safe to stand inside a script element."""
+    import vl_convert
+
+    bundle = vl_convert.javascript_bundle(vl_version=_version())  # pyright: ignore[reportCallIssue]
+    return bundle.replace("</script", "<\\/script")
