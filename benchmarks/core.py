@@ -18,7 +18,6 @@ lines time `assay --help` beside a bare interpreter and say what it imports.
 
 import argparse
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -141,8 +140,12 @@ def joblib_memory(shape: str) -> Case:
     return run
 
 
-def measure(rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds of each case in each round, cold and cached."""
+def measure(rounds: int, place: Path) -> dict[str, dict[str, list[float]]]:
+    """Seconds of each case in each round, cold and cached.
+
+    Nothing is deleted before the end: ext4 makes files slowly where many were just deleted, and
+    one case would pay for the one before it.
+    """
     cases: dict[str, Case] = {}
     for shape, make in (("wide", wide), ("chain", chain)):
         cases[f"{shape}: assay"] = ours(make)
@@ -152,12 +155,11 @@ def measure(rounds: int) -> dict[str, dict[str, list[float]]]:
     seconds = {name: {"cold": [], "cached": []} for name in cases}
     for _ in range(rounds):
         for name, run in cases.items():
-            folder = Path(tempfile.mkdtemp(prefix="assay-bench-"))
+            folder = Path(tempfile.mkdtemp(dir=place))
             for kind in ("cold", "cached") if "dask" not in name else ("cold",):
                 begin = time.perf_counter()
                 run(folder)
                 seconds[name][kind].append(time.perf_counter() - begin)
-            shutil.rmtree(folder)
     return seconds
 
 
@@ -187,9 +189,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
     options = parser.parse_args()
-    for make in (wide, chain):  # imports and first compilations are not what is compared
-        ours(make)(Path(tempfile.mkdtemp(prefix="assay-bench-")))
-    seconds = measure(options.rounds)
+    with tempfile.TemporaryDirectory(prefix="assay-bench-") as place:
+        for make in (wide, chain):  # imports and first compilations are not what is compared
+            ours(make)(Path(tempfile.mkdtemp(dir=place)))
+        seconds = measure(options.rounds, Path(place))
     print(f"{STEPS} trivial steps, synchronous, medians of {options.rounds} interleaved rounds\n")
     print(f"{'':22}{'cold (s)':>10}{'x assay':>9}{'cached (s)':>12}{'x assay':>9}")
     medians = {

@@ -1,5 +1,6 @@
 """Leases: one process computes a step, the others wait; the dead and the silent are replaced."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -126,6 +127,54 @@ def test_the_counter_is_raised_while_the_lease_is_held(folder, monkeypatch):
             assert time.monotonic() < limit
             time.sleep(0.01)
         assert leases._read(folder / "key")["pid"] == os.getpid()
+    assert not (folder / "key").exists()
+
+
+def test_a_process_makes_one_file_for_all_its_leases(folder):
+    for n in range(5):
+        with lease(folder, f"key{n}", never):
+            assert (folder / f"key{n}").stat().st_nlink == 2
+
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_the_file_of_a_process_may_be_swept_between_two_leases(folder):
+    with lease(folder, "key", never):
+        pass
+    for path in folder.iterdir():
+        path.unlink()
+
+    assert taken_over(folder)
+
+
+def test_a_process_that_ends_leaves_nothing(folder):
+    script = (
+        "import sys; from pathlib import Path; from assay.core.leases import lease\n"
+        "with lease(Path(sys.argv[1]), 'key', lambda: False): pass\n"
+        "print(len(list(Path(sys.argv[1]).iterdir())))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True
+    )
+
+    assert ended.stdout == "1\n"
+    assert not list(folder.iterdir())
+
+
+def test_a_file_system_without_second_names_has_leases_all_the_same(folder, monkeypatch):
+    def refuse(source, target):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(leases, "_beating", threading.Event())  # a thread with the new pace
+    limit = time.monotonic() + PATIENCE
+
+    with lease(folder, "key", never):
+        assert waits(folder)
+        while leases._read(folder / "key").get("beat", 0) < 3:
+            assert time.monotonic() < limit
+            time.sleep(0.01)
     assert not (folder / "key").exists()
 
 
@@ -326,7 +375,7 @@ def test_threads_compute_each_step_once(tmp_path):
         thread.join(PATIENCE)
 
     assert sorted(counted.read_text().split()) == keys
-    assert not [p for p in (tmp_path / "s" / "leases").iterdir() if p.name != ".takeover"]
+    assert not [p for p in (tmp_path / "s" / "leases").iterdir() if not p.name.startswith(".")]
 
 
 CONTENDER = """
@@ -374,7 +423,7 @@ def test_processes_compute_each_step_once_though_one_is_killed(tmp_path):
 
 
 def hold_in_child(folder, queue):
-    queue.put((dict(leases._held), leases._beating.is_set()))
+    queue.put((set(leases._held), leases._beating.is_set()))
     with lease(folder, "other", never):
         queue.put(leases._read(folder / "key")["pid"])
 
@@ -388,5 +437,5 @@ def test_a_forked_process_does_not_hold_the_leases_of_its_parent(folder):
         child.start()
         child.join(PATIENCE)
         assert child.exitcode == 0
-        assert queue.get() == ({}, False)
+        assert queue.get() == (set(), False)
         assert queue.get() == os.getpid()

@@ -1,14 +1,18 @@
 """One lease per key, so that processes sharing a store do not compute the same step twice.
 
 A lease saves work; correctness never rests on it, because two processes that compute the same step
-place the same bytes under the same name. It is a file made with O_EXCL that names its owner and
-holds a counter that the owner raises. Of an owner on the same host the system tells whether it
-still runs: the lease of a dead process is taken over at once, that of a running one never, even if
-long compiled code keeps it from raising the counter. Any other lease is taken over when its counter
-has stood still for `STALE_SECONDS` of the waiter's own clock: clocks of different hosts are never
-compared.
+place the same bytes under the same name. Each process has one file in the folder that names it and
+holds a counter that it raises; a lease is a second name of that file, given by `os.link`, which
+fails if somebody was first. (A file made and deleted for each step would be simpler, but file
+systems are slow at making files where many were just deleted.) Of an owner on the same host the
+system tells whether it still runs: the lease of a dead process is taken over at once, that of a
+running one never, even if long compiled code keeps it from raising the counter. Any other lease is
+taken over when its counter has stood still for `STALE_SECONDS` of the waiter's own clock: clocks of
+different hosts are never compared.
 """
 
+import atexit
+import errno
 import fcntl
 import json
 import os
@@ -26,7 +30,14 @@ from assay.core.disk import writing
 BEAT_SECONDS = 2.0
 STALE_SECONDS = 20.0
 
-_held: dict[Path, str] = {}
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+"""What a file system says that cannot give a file a second name."""
+
+_owner = ""
+"""Name of this process."""
+_cards: dict[Path, Path] = {}
+"""The file that names this process, by folder."""
+_held: set[Path] = set()
 _lock = threading.Lock()
 _beating = threading.Event()
 
@@ -47,9 +58,8 @@ def lease(folder: Path, key: str, done: Callable[[], bool]) -> Iterator[bool]:
         StoreError: If the disk is full.
     """
     path = folder / key
-    owner = uuid.uuid4().hex
     with writing(folder):
-        held = _acquire(path, owner, done)
+        held = _acquire(path, done)
     if not held:
         yield False
         return
@@ -58,15 +68,15 @@ def lease(folder: Path, key: str, done: Callable[[], bool]) -> Iterator[bool]:
         yield not done()
     finally:
         with _lock:
-            if _read(path).get("owner") == owner:
+            if _read(path).get("owner") == _owner:
                 with suppress(OSError):  # the step is finished; the lease is found stale
                     path.unlink(missing_ok=True)
-            _held.pop(path, None)
+            _held.discard(path)
 
 
-def _acquire(path: Path, owner: str, done: Callable[[], bool]) -> bool:
+def _acquire(path: Path, done: Callable[[], bool]) -> bool:
     pause, seen, since = 0.01, None, time.monotonic()
-    while not _create(path, owner):
+    while not _create(path):
         if done():
             return False
         now = _read(path)
@@ -81,25 +91,53 @@ def _acquire(path: Path, owner: str, done: Callable[[], bool]) -> bool:
     return True
 
 
-def _create(path: Path, owner: str) -> bool:
-    """Make the lease unless there is one; nothing is left behind if that fails half-way."""
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-    except FileExistsError:
-        return False
+def _create(path: Path) -> bool:
+    """Make the lease unless there is one."""
     with _lock:
-        _held[path] = owner
+        try:
+            card = _cards.get(path.parent) or _introduce(path.parent)
+            try:
+                os.link(card, path)
+            except FileNotFoundError:  # `assay gc` swept the folder
+                os.link(_introduce(path.parent), path)
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                _write_new(path)
+        except FileExistsError:
+            return False
+        _held.add(path)
+    return True
+
+
+def _introduce(folder: Path) -> Path:
+    """Make the file that names this process."""
+    global _owner  # noqa: PLW0603
+    _owner = _owner or uuid.uuid4().hex
+    card = folder / f".{uuid.uuid4().hex}"
+    _write_new(card)
+    _cards[folder] = card
+    return card
+
+
+@atexit.register
+def _leave() -> None:
+    for card in _cards.values():
+        with suppress(OSError):
+            card.unlink()
+
+
+def _write_new(path: Path) -> None:
+    """Write a file that is not there yet; nothing is left behind if that fails half-way."""
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     try:
-        os.write(handle, _text(owner, 0))
+        os.write(handle, _text(_owner, 0))
     except BaseException:
-        with _lock:
-            _held.pop(path, None)
         with suppress(OSError):
             path.unlink()
         raise
     finally:
         os.close(handle)
-    return True
 
 
 def _text(owner: str, beat: int) -> bytes:
@@ -138,16 +176,17 @@ def _fate(path: Path, now: dict[str, object]) -> Literal["dead", "alive", "unkno
     if state in ("", "Z", "X") or started != now.get("started"):
         return "dead"
     if now.get("pid") == os.getpid():
-        return "alive" if _held.get(path) == now.get("owner") else "dead"
+        return "alive" if path in _held and now.get("owner") == _owner else "dead"
     return "unknown" if state in ("T", "t") else "alive"  # stopped by hand, perhaps for ever
 
 
 def _break(path: Path, seen: dict[str, object]) -> None:
     """Remove a stale lease, unless somebody else has just replaced it."""
     guard = path.parent / ".takeover"
-    with guard.open("a") as file:
+    with _lock, guard.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if _read(path) == seen:
+        ours = path in _held and seen.get("owner") == _owner  # another thread has just got it
+        if _read(path) == seen and not ours:
             path.unlink(missing_ok=True)
 
 
@@ -161,8 +200,10 @@ def _start_beating() -> None:
 
 def _forget() -> None:
     """A forked process holds none of its parent's leases and has no thread that beats."""
-    global _lock  # noqa: PLW0603 - the parent's may be held
-    _lock = threading.Lock()
+    global _lock, _owner  # noqa: PLW0603
+    _lock = threading.Lock()  # the parent's may be held
+    _owner = ""
+    _cards.clear()
     _held.clear()
     _beating.clear()
 
@@ -176,13 +217,16 @@ def _beat() -> None:
         time.sleep(BEAT_SECONDS)
         count += 1
         with _lock:  # a lease is neither released nor raised while the other is under way
-            for path, owner in _held.items():
+            for path in _held:
                 with suppress(OSError):
-                    _raise_counter(path, owner, count)
+                    _raise_counter(path, count)
 
 
-def _raise_counter(path: Path, owner: str, count: int) -> None:
-    if _read(path).get("owner") == owner:
-        unfinished = path.parent / f".{path.name}.{owner}"
-        unfinished.write_bytes(_text(owner, count))
-        os.rename(unfinished, path)
+def _raise_counter(path: Path, count: int) -> None:
+    """Write over what is there, in one call and never shorter: readers see the old or the new."""
+    if _read(path).get("owner") == _owner:
+        handle = os.open(path, os.O_WRONLY)
+        try:
+            os.write(handle, _text(_owner, count))
+        finally:
+            os.close(handle)
