@@ -77,7 +77,7 @@ WRONG = {
     "a step, foreseen": (["run", "coins", "--dry-run", "--set", "tos.count=3"], "'toss'?"),
     "a value": (["run", "coins", "--set", "toss.coin=euros"], "expected 'euro' or 'pound'"),
     "a kind of value": (["run", "coins", "--set", "toss.count=many"], "toss.count: 'many' is ref"),
-    "a parameter that is varied": (["run", "coins", "--set", "toss.bias=1"], "varied by decision"),
+    "a seed": (["run", "coins", "--set", "toss.seed=1"], "Choose them with --seeds."),
     "no value": (["run", "coins", "--set", "toss.count"], "expected step.parameter=value"),
     "no parameter": (["run", "coins", "--set", "=3"], "expected step.parameter=value"),
     "a value twice": (["run", "coins", "--set", "toss.count=1", "--set", "toss.count=2"], "twice"),

@@ -206,8 +206,32 @@ def test_what_a_decision_varies_cannot_be_set():
     )
 
     assert "y.by is varied by decision 'by'" in slip(lambda: study.plan(set={"y.by": 5}))
-    assert "x.value is varied by decision 'size'" in slip(lambda: study.plan(set={"x.value": 5}))
     assert len(study.plan(set={"y.unit": "ft"}).trials) == 4
+
+
+@pytest.mark.parametrize("kind", ["grid", "zip", "lhs"])
+def test_a_value_given_to_a_varied_parameter_settles_the_decision(kind):
+    decisions = {"size": sweep("x.value", [1, 2, 3]), "by": sweep("y.by", [2.0, 3.0, 4.0])}
+    sampler = Sampler(kind, n=3 if kind == "lhs" else 0)
+    plan = Study(make_flow(), decisions=decisions, sampler=sampler).plan(set={"x.value": 5})
+
+    assert [t.choices["size"] for t in plan.trials] == [5, 5, 5]
+    assert sorted(t.choices["by"] for t in plan.trials) == [2.0, 3.0, 4.0]
+    assert [list(t.choices) for t in plan.trials] == [["size", "by"]] * 3
+    assert {params(plan, "x", t.number)["value"] for t in plan.trials} == {5.0}
+
+
+def test_a_range_is_settled_by_a_value_too_and_a_wrong_value_is_refused():
+    study = Study(make_flow(), decisions={"by": span("y.by", 1, 2)}, sampler=Sampler("lhs", n=4))
+
+    assert [t.choices for t in study.plan(set={"y.by": 7}).trials] == [{"by": 7}]
+    assert "y.by: 'x' is refused" in slip(lambda: study.plan(set={"y.by": "x"}))
+
+
+def test_a_seed_is_chosen_for_the_study_and_not_for_a_step():
+    study = Study(seeded_flow())
+
+    assert "a.seed comes from the seeds of the study" in slip(lambda: study.plan(set={"a.seed": 1}))
 
 
 def test_components_that_differ_in_a_default_may_be_given_one_value():
@@ -342,7 +366,7 @@ def open_flow():
         (lambda s: s.plan(set={"y.unit": "km"}), "y.unit: 'km' is refused; expected 'm' or 'ft'"),
         (lambda s: s.plan(set={"x.value": "a lot"}), "x.value: 'a lot' is refused; expected a val"),
         (lambda s: s.plan(set={"y.x": 1}), "y: no parameter of scale is named 'x'"),
-        (lambda s: s.plan(set={"y.by": 1}), "y.by is varied by decision 'by'"),
+        (lambda s: s.plan(set={"y.by": "1 m"}), "y.by: '1 m' is refused"),
         (lambda s: s.plan(seeds=60_000), "flow: 120,000 trials; expected at most 100,000"),
         (lambda s: Study(open_flow()).plan(), "flow: input 'depth' is open. Feed it by using"),
     ],
@@ -410,8 +434,7 @@ def test_only_a_component_that_declares_a_seed_depends_on_the_seed():
 
 
 def test_a_seed_that_is_given_stays():
-    study = Study(seeded_flow(), seeds=2)
-    plan = study.plan(set={"a.seed": 11})
+    plan = Study(seeded_flow().with_value("a.seed", 11), seeds=2).plan()
 
     assert params(plan, "a", 0)["seed"] == params(plan, "a", 1)["seed"] == 11
 

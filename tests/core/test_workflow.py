@@ -365,8 +365,8 @@ def test_another_component_is_put_at_a_step_in_a_copy(flow):
     flow.step("s", toys.scale, x=x, by=4.0)
     flow.step("after", toys.shift, x=Ref("s"))
     before = state(flow)
-    changed = flow.with_component("s", toys.both, {"y": y})
-    again = changed.with_component("s", toys.scale, {"unit": "ft"})
+    changed = flow.with_components(("s", toys.both, {"y": y}))
+    again = changed.with_components(("s", toys.scale, {"unit": "ft"}))
 
     assert changed.steps["s"] == Step("s", toys.both.__assay__, {"x": Ref("x"), "y": Ref("y")}, {})
     assert again.steps["s"].params == {"unit": "ft"}
@@ -377,7 +377,7 @@ def test_another_component_may_take_from_a_later_step_and_from_a_nested_workflow
     x = flow.step("x", toys.number)
     flow.step("s", toys.shift, x=x)
     made = flow.step("h", hazard(), depth=x)
-    changed = flow.with_component("s", toys.both, {"y": made.whole})
+    changed = flow.with_components(("s", toys.both, {"y": made.whole}))
 
     assert changed.steps["s"].inputs["y"] == Ref("h/scaled")
     assert [s.name for s in changed.order()] == ["x", "h/scaled", "s", "h/cut"]
@@ -404,7 +404,7 @@ def test_another_component_that_does_not_fit_is_refused(flow, name, use, values,
     flow.each("members", toys.number, over={"value": [1, 2]})
 
     with pytest.raises(WorkflowError, match=message):
-        flow.with_component(name, use, values)
+        flow.with_components((name, use, values))
 
 
 def test_a_copy_can_grow_without_its_original(flow):

@@ -7,7 +7,7 @@ A choice is a value of one parameter (`sweep`, `span`) or a named patch over one
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from assay.core.component import Component, describe
@@ -64,31 +64,10 @@ def use(step: str, component: Callable[..., Any], **values: Any) -> Use:
 
 
 def patched(flow: Workflow, patches: Sequence[Patch], values: Mapping[str, Any]) -> Workflow:
-    """The workflow of one trial: components first, then ``values``, then the choices' own.
-
-    Components are exchanged together, since one may give what only another of them takes.
-    """
-    exchanged = [p for p in patches if isinstance(p, Use)]
-    for patch in exchanged[:-1]:
-        flow = _unchecked(flow, patch)
-    for patch in exchanged[-1:]:
-        flow = flow.with_component(patch.step, patch.component, patch.values)  # checks every step
+    """The workflow of one trial: components first, then ``values``, then the choices' own."""
+    uses = [(p.step, p.component, p.values) for p in patches if isinstance(p, Use)]
     chosen = {patch.path: patch.value for patch in patches if isinstance(patch, Assign)}
-    return flow.with_values({**values, **chosen})
-
-
-def _unchecked(flow: Workflow, patch: Use) -> Workflow:
-    """A copy with another component at a step, which may not fit before others are exchanged."""
-    if patch.step not in flow.steps:
-        return flow.with_component(patch.step, patch.component, patch.values)  # refuses the name
-    step, made, twin = flow.steps[patch.step], patch.component, flow.copy()
-    inputs, params = flow.split(patch.values, f"{flow.name}, step {patch.step!r}")
-    kept = {name: source for name, source in step.inputs.items() if name in made.inputs}
-    same = {name: value for name, value in step.params.items() if name in made.params}
-    twin.steps[patch.step] = replace(
-        step, component=made, inputs=kept | inputs, params=same | params
-    )
-    return twin
+    return flow.with_components(*uses).with_values({**values, **chosen})
 
 
 @dataclass(frozen=True)
@@ -124,6 +103,15 @@ class Span:
 
 
 Decision = Choices | Span
+
+
+def sole_path(decision: Decision) -> str:
+    """The parameter that is all a decision varies; nothing if there is more to it."""
+    if isinstance(decision, Span):
+        return decision.path
+    several = [patches for _, patches in decision.options]
+    paths = {p.path if isinstance(p, Assign) else "" for patches in several for p in patches}
+    return paths.pop() if len(paths) == 1 and all(len(p) == 1 for p in several) else ""
 
 
 def sweep(path: str, values: Sequence[Any]) -> Choices:

@@ -127,6 +127,16 @@ def checked_name(name: str, where: str = "", *, parts: bool = False) -> str:
     return name
 
 
+def groups_of(name: str) -> set[str]:
+    """The nested workflows a step's name says it is in.
+
+    Example:
+        >>> sorted(groups_of("risk/hazard/flood"))
+        ['risk', 'risk/hazard']
+    """
+    return {name[:at] for at, sign in enumerate(name) if sign == "/"}
+
+
 def several(source: Refs) -> Sequence[Ref]:
     """One or more outputs as a sequence."""
     return source if isinstance(source, tuple) else (source,)

@@ -25,6 +25,8 @@ from assay.core.decisions import (
     Use,
     as_decision,
     patched,
+    sole_path,
+    sweep,
 )
 from assay.core.params import Param, native, short
 from assay.core.plan import Plan
@@ -146,13 +148,16 @@ class Study:
     def _check_preset(self, preset: Preset) -> None:
         self._restricted(preset)
         for path in preset.set:
-            self.parameter(path)
-            self._refuse_varied(path)
+            self._require_free(path)
         if preset.seeds is not None:
             seed_list(preset.seeds, "seeds")
 
-    def _refuse_varied(self, path: str) -> None:
-        """Refuse to set what a decision varies: its choices would become the same."""
+    def _require_free(self, path: str) -> None:
+        """Refuse to set a seed, or what a decision varies: its choices would become the same."""
+        if self.parameter(path).is_seed:
+            raise UsageError(
+                f"{path} comes from the seeds of the study", next="Choose them with --seeds."
+            )
         for name, decision in self.decisions.items():
             if path in _touched(decision) or self._given_apart(decision, path):
                 raise UsageError(
@@ -217,10 +222,15 @@ class Study:
         values = {**chosen.set, **self.overrides, **(set or {})}
         count = next(s for s in (seeds, chosen.seeds, self.seeds) if s is not None)
         numbers = seed_list(count, self.name)
+        fixed = self._fixed({**self.overrides, **(set or {})})
+        values = {k: v for k, v in values.items() if k not in map(sole_path, fixed.values())}
         for path in values:
-            self.parameter(path)
-            self._refuse_varied(path)
-        points = list(self.sampler.points(self._restricted(chosen)))
+            self._require_free(path)
+        kept = {n: d for n, d in self._restricted(chosen).items() if n not in fixed}
+        settled = {n: d.options[0] for n, d in fixed.items()}
+        points = [
+            {n: (settled | point)[n] for n in self.decisions} for point in self.sampler.points(kept)
+        ]
         if len(points) * len(numbers) > MOST:
             raise UsageError(
                 f"{len(points) * len(numbers):,} trials",
@@ -240,6 +250,19 @@ class Study:
             if path not in reached:
                 raise UsageError(f"no trial has the parameter {path}", where=self.name)
         return plan
+
+    def _fixed(self, values: Mapping[str, Any]) -> dict[str, Choices]:
+        """The decisions that an override settles, since they vary that one parameter and no more.
+
+        A claim that compares choices of such a decision is not tested in that run.
+        """
+        fixed: dict[str, Choices] = {}
+        for name, decision in self.decisions.items():
+            path = sole_path(decision)
+            if path in values:
+                self.parameter(path).check(values[path], path)
+                fixed[name] = sweep(path, [values[path]])
+        return fixed
 
     def _those_here(self, values: Mapping[str, Any], patches: Sequence[Any]) -> dict[str, Any]:
         """The overrides whose parameter the components of one trial have."""

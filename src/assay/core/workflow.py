@@ -24,6 +24,7 @@ from assay.core.steps import (
     Refs,
     Step,
     checked_name,
+    groups_of,
     in_order,
     known,
     members_of,
@@ -53,6 +54,7 @@ class Workflow:
         self.inputs: list[str] = []
         self.outputs: dict[str, Ref] = {}
         self._axes: dict[str, Axes] = {}
+        self._groups: set[str] = set()
         self._nested: dict[str, dict[str, Ref]] = {}
 
     # -- building -------------------------------------------------------------------------------
@@ -132,6 +134,7 @@ class Workflow:
         self._check(step)
         axes = self._axes_of(step, self._axes)
         self.steps[step.name], self._axes[step.name] = step, axes
+        self._groups |= groups_of(step.name)
         return Ref(step.name)
 
     def _nest(self, name: str, inner: "Workflow", values: Mapping[str, Any]) -> Ref:
@@ -171,7 +174,7 @@ class Workflow:
         """A workflow that can be changed without changing this one."""
         twin = Workflow(self.name)
         for name, value in vars(self).items():
-            setattr(twin, name, value.copy() if isinstance(value, dict | list) else value)
+            setattr(twin, name, value.copy() if isinstance(value, dict | list | set) else value)
         return twin
 
     def with_value(self, path: str, value: Any) -> "Workflow":
@@ -196,23 +199,29 @@ class Workflow:
             twin._check_members(twin.steps[self.locate(path)[0]])
         return twin
 
-    def with_component(self, name: str, use: Any, values: Mapping[str, Any]) -> "Workflow":
-        """A copy in which another component stands at a step.
+    def with_components(self, *exchanges: tuple[str, Any, Mapping[str, Any]]) -> "Workflow":
+        """A copy in which other components stand at some steps.
 
-        Inputs and parameters that the new component also has are kept; ``values`` adds to them.
+        They are checked when all are exchanged, since one may give what only another takes.
+
+        Args:
+            *exchanges: Step, component, and the inputs and parameters to add to those that the new
+                component shares with the old one.
         """
-        step, made = self._step(name), describe(use)
-        inputs, params = self.split(values, f"{self.name}, step {name!r}")
-        kept = {k: v for k, v in step.inputs.items() if k in made.inputs}
-        same = {k: v for k, v in step.params.items() if k in made.params}
-        changed = replace(step, component=made, inputs=kept | inputs, params=same | params)
         twin = self.copy()
-        twin.steps[name] = changed
+        for name, use, values in exchanges:
+            step, made = twin._step(name), describe(use)
+            inputs, params = self.split(values, f"{self.name}, step {name!r}")
+            kept = {k: v for k, v in step.inputs.items() if k in made.inputs}
+            same = {k: v for k, v in step.params.items() if k in made.params}
+            twin.steps[name] = replace(
+                step, component=made, inputs=kept | inputs, params=same | params
+            )
         twin._axes = {}
-        for each in twin.order():
+        for each in twin.order() if exchanges else ():
             twin._check(each)
             twin._axes[each.name] = twin._axes_of(each, twin._axes)
-        return twin
+        return twin if exchanges else self
 
     def locate(self, path: str) -> tuple[str, str]:
         """Split ``step.parameter`` and make sure both exist."""
@@ -294,11 +303,10 @@ class Workflow:
 
     def _new_name(self, name: str) -> None:
         checked_name(name, self.name, parts=True)
-        over = {name[:at] for at, sign in enumerate(name) if sign == "/"}
-        if (
-            name in (*self.steps, *self.inputs, *self._nested)
-            or over & {*self.steps, *self.inputs}
-            or any(n.startswith(f"{name}/") for n in self.steps)
+        over = groups_of(name)
+        taken = (self.steps, self.inputs, self._nested, self._groups)
+        if any(name in names for names in taken) or any(
+            group in self.steps or group in self.inputs for group in over
         ):
             raise WorkflowError(f"the name {name!r} is taken", where=self.name)
 

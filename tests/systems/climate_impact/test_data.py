@@ -7,7 +7,7 @@ import pytest
 
 from assay.core.component import describe
 from assay.errors import DataError, ParameterError
-from assay.systems.climate_impact import data, rain
+from assay.systems.climate_impact import data, exposure_files, rain
 from assay.systems.climate_impact.rasters import Grid, Terrain
 
 COMPONENTS = [
@@ -20,7 +20,7 @@ COMPONENTS = [
     data.fit_rain,
     data.fitted_storm,
     data.synthetic_settlement,
-    data.read_exposure,
+    exposure_files.read_exposure,
 ]
 
 
@@ -162,7 +162,7 @@ def test_exposure_is_read_onto_the_terrain(tmp_path):
     file = tmp_path / "b.csv"
     file.write_text("name,x,y,area_m2\nmill,500015,3999985,90\n")
 
-    assets = data.read_exposure(
+    assets = exposure_files.read_exposure(
         plain(), path=file, currency="EUR", crs="EPSG:32616", max_damage_per_m2=700.0
     )
 
@@ -172,4 +172,4 @@ def test_exposure_is_read_onto_the_terrain(tmp_path):
 
 def test_exposure_without_a_currency_is_refused_before_anything_runs(tmp_path):
     with pytest.raises(ParameterError, match="read_exposure needs a value"):
-        describe(data.read_exposure).validate({"path": __file__}, "buildings")
+        describe(exposure_files.read_exposure).validate({"path": __file__}, "buildings")

@@ -13,7 +13,7 @@ from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
 from assay.core.artifacts import decode, encode
 from assay.errors import DataError
 from assay.systems.climate_impact.exposure import Assets, depth_at, settlement
-from assay.systems.climate_impact.exposure_files import read_assets
+from assay.systems.climate_impact.exposure_files import read_exposure
 from assay.systems.climate_impact.rasters import Grid, Raster, Terrain
 from assay.systems.climate_impact.terrain import coarsen, load_terrain
 
@@ -51,7 +51,7 @@ def table(tmp_path, text):
 
 def read(path, ground=None, **rest):
     given = {"currency": "EUR", "max_damage_per_m2": 800.0, **rest}
-    return read_assets(path, ground or terrain(), **given)
+    return read_exposure(ground or terrain(), path=path, **given)
 
 
 # -- cells --------------------------------------------------------------------------------------

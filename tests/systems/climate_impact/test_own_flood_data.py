@@ -12,7 +12,7 @@ import yaml
 from assay.app.cli import main
 from assay.core.component import describe
 from assay.core.files import read_study, workflow_from_dict
-from assay.systems.climate_impact import data, impact
+from assay.systems.climate_impact import data, exposure_files, impact
 from assay.systems.climate_impact.damage import JRC_RESIDENTIAL
 from assay.systems.climate_impact.rasters import Grid, Raster, write_geotiff
 
@@ -116,8 +116,9 @@ def test_the_page_names_every_region_and_the_defaults_of_the_storm():
 def test_every_parameter_the_page_names_exists():
     known = set()
     for made in (
-        data.read_terrain, data.fit_rain, data.fitted_storm, data.design_storm, data.read_exposure,
-        impact.storm_losses, impact.annual_damage,
+        data.read_terrain, data.fit_rain, data.fitted_storm, data.design_storm,
+        exposure_files.read_exposure, impact.storm_losses,
+        impact.annual_damage,
     ):  # fmt: skip
         known |= set(describe(made).params)
     for name in ("nodata", "crs", "unit", "reproject", "shape", "area_column", "value_column",

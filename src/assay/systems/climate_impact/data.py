@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 
 from assay.core.component import File, Seed, component
 from assay.errors import DataError
-from assay.systems.climate_impact import exposure, exposure_files, pits, rain, rasters
+from assay.systems.climate_impact import exposure, pits, rain, rasters
 from assay.systems.climate_impact import terrain as terrains
 from assay.systems.climate_impact.exposure import Assets
 from assay.systems.climate_impact.rain import DepthDuration, Hyetograph
@@ -191,6 +191,12 @@ def fit_rain(
     """
     table = read_table(path)
     depths = table.numbers(table.column(column), unit="mm", assumed=unit)
+    years = table.columns.get(table.one_of(["year"]) or "", [])
+    for k, year in enumerate(years):
+        if year and year in years[:k]:
+            raise DataError(
+                f"year {year} is there twice", where=table.places[k], accepted="one row per year"
+            )
     for place, depth in zip(table.places, depths, strict=True):
         if not LEAST_RAIN_MM <= depth <= MOST_RAIN_MM:
             raise DataError(
@@ -258,51 +264,4 @@ def synthetic_settlement(
         seed=seed,
         max_damage_per_m2=max_damage_per_m2,
         currency=currency,
-    )
-
-
-@component(version="1", requires=("geopandas", "pyogrio", "pyproj", "shapely"))
-def read_exposure(
-    terrain: Terrain,
-    *,
-    path: File,
-    currency: str,
-    crs: str | None = None,
-    layer: str | None = None,
-    area_column: str | None = None,
-    value_column: str | None = None,
-    name_column: str | None = None,
-    max_damage_per_m2: PositiveFloat | None = None,
-    outside: Literal["refuse", "drop"] = "refuse",
-    kind: str = "buildings",
-) -> Assets:
-    """Read buildings, as points or polygons: GeoJSON, GeoPackage or CSV.
-
-    Args:
-        terrain: The terrain they stand on; positions are reprojected to it.
-        path: The file; CSV has columns ``x`` and ``y`` or ``lon`` and ``lat``.
-        currency: Unit of damage, such as EUR.
-        crs: Coordinate system of the file. CSV needs it; for other files it overrides theirs.
-        layer: Layer of a file with several.
-        area_column: Column of footprints (m2); ``area_m2`` if not given, and for polygons without
-            it their own area.
-        value_column: Column of the cost of total loss (currency/m2); ``max_damage_per_m2`` if not
-            given.
-        name_column: Column of names; ``name`` or ``id`` if not given.
-        max_damage_per_m2: Cost of total loss for all, where the file has no such column.
-        outside: What to do with buildings outside the terrain: refuse or drop.
-        kind: What they are, for people.
-    """
-    return exposure_files.read_assets(
-        path,
-        terrain,
-        currency=currency,
-        crs=crs,
-        layer=layer,
-        area_column=area_column,
-        value_column=value_column,
-        name_column=name_column,
-        max_damage_per_m2=max_damage_per_m2,
-        outside=outside,
-        kind=kind,
     )

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from pydantic import PositiveFloat
 
+from assay.core.component import File, component
 from assay.errors import DataError, did_you_mean
 from assay.systems.climate_impact.exposure import Assets, covered, inner_points
 from assay.systems.climate_impact.rasters import Terrain
@@ -17,7 +19,7 @@ from assay.systems.climate_impact.tables import Table, read_table
 _FORMATS = "GeoJSON, GeoPackage, Shapefile or CSV"
 _MAGIC = (b"SQLite format 3\x00", b"\x00\x00\x27\x0a")
 
-__all__ = ["read_assets"]
+__all__ = ["read_exposure"]
 
 AREA, VALUE = "area_m2", "max_damage_per_m2"
 NAMES = ("name", "id", "fid")
@@ -31,26 +33,26 @@ class _Features(NamedTuple):
     layer: str
 
 
-def read_assets(
-    path: Path | str,
+@component(version="1", requires=("geopandas", "pyogrio", "pyproj", "shapely"))
+def read_exposure(
     terrain: Terrain,
     *,
+    path: File,
     currency: str,
     crs: str | None = None,
     layer: str | None = None,
     area_column: str | None = None,
     value_column: str | None = None,
     name_column: str | None = None,
-    max_damage_per_m2: float | None = None,
+    max_damage_per_m2: PositiveFloat | None = None,
     outside: Literal["refuse", "drop"] = "refuse",
     kind: str = "buildings",
 ) -> Assets:
-    """Read points or polygons and find the cells of a terrain that they cover.
+    """Read buildings, as points or polygons: GeoJSON, GeoPackage or CSV.
 
     Args:
-        path: GeoJSON, GeoPackage or another vector file, or CSV with columns ``x`` and ``y`` or
-            ``lon`` and ``lat``.
-        terrain: The terrain; positions are reprojected to its coordinate system.
+        terrain: The terrain they stand on; positions are reprojected to it.
+        path: The file; CSV has columns ``x`` and ``y`` or ``lon`` and ``lat``.
         currency: Unit of damage, such as EUR; never assumed.
         crs: Coordinate system of the file. CSV needs it; for other files it overrides theirs.
         layer: Layer of a file with several.
@@ -60,8 +62,8 @@ def read_assets(
             not given.
         name_column: Column of names; ``name`` or ``id`` if not given, else assets are numbered.
         max_damage_per_m2: Cost of total loss for all, where the file has no such column.
-        outside: What to do with assets that lie on no cell with terrain.
-        kind: What the assets are, for people.
+        outside: What to do with buildings that lie on no cell with terrain: refuse or drop.
+        kind: What they are, for people.
 
     Raises:
         DataError: If the file cannot be read, is empty, lacks a coordinate system, a geometry or a
@@ -72,7 +74,7 @@ def read_assets(
     features = read(file, crs, layer, terrain.grid.crs)
     shapes, table = features.shapes, features.table
     area = _areas(features, area_column)
-    value = _values(table, value_column, max_damage_per_m2)
+    value = _values(table, value_column, max_damage_per_m2, currency)
     names = _names(table, name_column)
     x, y, owner = covered(shapes, terrain)
     kept = np.flatnonzero(np.bincount(owner, minlength=len(shapes)))
@@ -207,11 +209,18 @@ def _areas(features: _Features, column: str | None) -> np.ndarray:
     return area
 
 
-def _values(table: Table, column: str | None, for_all: float | None) -> np.ndarray:
+def _values(table: Table, column: str | None, for_all: float | None, currency: str) -> np.ndarray:
     name = table.column(column) if column else table.one_of([VALUE])
     if name is None and for_all is not None:
         return np.full(len(table.places), float(for_all))
-    value = table.numbers(name or table.column(VALUE))
+    name = name or table.column(VALUE)
+    said = table.units.get(name, "")
+    if said and said.replace(" ", "").replace("²", "2").replace("^", "") != f"{currency}/m2":
+        raise DataError(
+            f"is in {said}", where=f"{table.where}, {name}", accepted=f"{currency}/m2",
+            next="Say the file's currency with currency=, or convert the column.",
+        )  # fmt: skip
+    value = table.numbers(name)
     for k in np.flatnonzero(~(value >= 0) | np.isinf(value)):
         raise DataError(
             _odd("maximum damage", value[k]), where=table.places[k], accepted="currency/m2, >= 0"

@@ -18,7 +18,7 @@ import numpy as np
 from assay.errors import DataError
 from assay.systems.climate_impact.tables import unit_factor
 
-__all__ = ["Source", "horizontal_crs", "read_source"]
+__all__ = ["Source", "horizontal_crs", "read_source", "require_size"]
 
 LOWEST_M, HIGHEST_M = -500.0, 9000.0  # the Dead Sea's shore and Mount Everest, with room
 MOST_CELLS = 500_000_000  # 4 GB in float64
@@ -102,7 +102,7 @@ def _read_geotiff(file: Path) -> Source:
         try:
             with rasterio.open(file, driver="GTiff") as opened:
                 bands, transform = opened.count, opened.transform
-                _require_size(file, opened.height, opened.width)
+                require_size(file, opened.height, opened.width)
                 crs, said = opened.crs.to_wkt() if opened.crs else "", opened.units[0]
                 values = opened.read(1, masked=True).astype(float).filled(np.nan)
                 values = values * opened.scales[0] + opened.offsets[0]
@@ -124,7 +124,8 @@ def _read_geotiff(file: Path) -> Source:
     )
 
 
-def _require_size(file: Path, rows: int, columns: int) -> None:
+def require_size(file: Path, rows: int, columns: int) -> None:
+    """Refuse a grid of more cells than one process can hold."""
     if rows * columns > MOST_CELLS:
         raise DataError(
             f"has {rows} x {columns} cells", where=str(file), accepted=f"at most {MOST_CELLS:,}"
@@ -147,7 +148,7 @@ def _read_ascii(file: Path) -> Source:
         return found[0]
 
     rows, columns = int(number("nrows")), int(number("ncols"))
-    _require_size(file, rows, columns)
+    require_size(file, rows, columns)
     dx, dy = number("cellsize", "dx"), number("cellsize", "dy")
     if min(rows, columns, dx, dy) <= 0:
         raise DataError("the header has a size <= 0", where=str(file), accepted="an ASCII grid")

@@ -14,6 +14,7 @@ import numpy as np
 from assay.errors import DataError, did_you_mean
 
 _HEADER = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<unit>[^\]]*)\])?$")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
 _UNIT = re.compile(
     r"[^\W\d]+(?:(?: ?\^ ?| ?\*\* ?)?-?[1-3])?(?: ?[ */·] ?[^\W\d]+(?:(?:\^|\*\*)?-?[1-3])?)*|%"
 )
@@ -26,6 +27,8 @@ class Table(NamedTuple):
     units: dict[str, str]
     places: list[str]
     where: str
+    european: bool = False
+    """Whether semicolons part the columns, so that a point may stand for thousands."""
 
     def one_of(self, names: Iterable[str]) -> str | None:
         """The first of these columns that is there, whatever its case."""
@@ -58,9 +61,15 @@ class Table(NamedTuple):
         Raises:
             DataError: If a cell is not a number, or the unit is not one of that kind.
         """
-        values = np.array(
-            [_number(v, p, name) for v, p in zip(self.columns[name], self.places, strict=True)]
-        )
+        cells = list(zip(self.columns[name], self.places, strict=True))
+        for text, place in cells if self.european else ():
+            if _THOUSANDS.fullmatch(str(text)):
+                raise DataError(
+                    f"{text} may stand for {text.replace('.', '')} or for {text.partition('.')[0]}",
+                    where=f"{place}, {name}",
+                    accepted="numbers without a sign between thousands, and .5 for a half",
+                )
+        values = np.array([_number(v, p, name) for v, p in cells])
         said = self.units.get(name) or assumed
         return (
             values * unit_factor(said, unit, f"{self.where}, {name}") if unit and said else values
@@ -103,6 +112,7 @@ def read_table(path: Path | str) -> Table:
         {name: m["unit"] or "" for name, m in zip(names, header, strict=True) if m},
         [f"{file} line {line}" for line, _ in rows[1:]],
         str(file),
+        delimiter == ";",
     )
 
 

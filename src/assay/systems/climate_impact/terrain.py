@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from assay.errors import DataError
-from assay.systems.climate_impact.formats import Source, horizontal_crs, read_source
+from assay.systems.climate_impact.formats import Source, horizontal_crs, read_source, require_size
 from assay.systems.climate_impact.rasters import Grid, Terrain
 
 __all__ = [
@@ -100,6 +100,7 @@ def to_metres(source: Source, *, crs: str | None = None, cell_m: float | None = 
         left=source.west, bottom=south, right=east, top=source.north, resolution=cell_m,
     )  # fmt: skip
     there, width, height = frame
+    require_size(Path(source.where), height, width)
     # GDAL widens its kernel to shrink a raster, by 1.1 and the like too, and a plane then ripples.
     exact: dict[str, Any] = {} if cell_m else {"XSCALE": 1, "YSCALE": 1}
 
