@@ -25,7 +25,13 @@ from assay import (
 @component
 def toss(*, bias: float = 0.5, count: int = 100, coin: Literal["euro", "pound"] = "euro",
          seed: Seed) -> Records:
-    """Toss a coin."""
+    """Toss a coin.
+
+    Args:
+        bias: Chance of heads.
+        count: How often it is tossed.
+        seed: Seed of the tosses.
+    """
     import numpy as np
 
     print("tossing", flush=True)

@@ -54,8 +54,9 @@ def test_a_study_is_shown_with_all_that_can_be_set(shell):
     for said in (
         "other studies: tired, waiting",
         "Toss a coin.",
-        "toss.count: int = 100",
-        "toss.coin: Literal['euro', 'pound'] = euro",
+        "How often it is tossed",
+        "Literal['euro', 'pound']",
+        "varied by decision 'bias'",
         "0.5, 0.7 (toss.bias)",
         "A bent coin shows more heads (arithmetic)",
         "Under a second.",

@@ -536,7 +536,7 @@ def test_a_file_that_cannot_be_opened_is_told(tmp_path, name):
 def test_a_slip_in_a_value_names_step_and_parameter(study_file):
     study = study_file(GOOD.replace("value: 3.0", "value: three"))
 
-    assert slip(study.plan).startswith("x.value: 'three' is refused; expected a valid number")
+    assert slip(study.plan).startswith("x.value: 'three' is refused; expected a number")
 
 
 @pytest.mark.parametrize(

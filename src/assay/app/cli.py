@@ -109,7 +109,9 @@ StoreOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", min=0, help="Processes; 0 runs in this one. Default: the cores."),
+    typer.Option(
+        "--workers", min=0, max=1024, help="Processes; 0 runs in this one. Default: the cores."
+    ),
 ]
 TargetArgument = Annotated[str, typer.Argument(help="A system, or a study file (.yaml).")]
 

@@ -1,6 +1,7 @@
 """`assay run`: from words on the command line to a run, its verdict table and its report."""
 
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from assay.app.outcome import print_run, summary
 from assay.app.screen import screen, stdout_for_one_value, table, word
 from assay.app.stores import looked_at
 from assay.core.markup import read_yaml
-from assay.core.outlook import outlook
+from assay.core.outlook import Line, outlook
 from assay.core.study import Study
 from assay.errors import UsageError
 
@@ -117,7 +118,19 @@ def _foresee(
         typer.echo(json.dumps({**whole, "trials": len(plan.trials), **counts, "steps": steps}))
         return
     console = screen()
-    rows = [(line.step, word(line.fate), line.why) for line in lines]
-    console.print(table(("step", "", "why"), rows))
+    console.print(table(("step", "", "", "why"), _folded(lines)))
     said = ", ".join(f"{n} {fate}" for fate, n in counts.items() if n)
     console.print(f"\n{len(plan.trials)} trials, {len(lines)} steps: {said}; nothing was run")
+
+
+def _folded(lines: Sequence[Line]) -> list[tuple[Any, ...]]:
+    """One row for the members and trials of a step that share a fate and its reason."""
+    alike: dict[tuple[str, ...], list[Line]] = {}
+    for line in lines:
+        alike.setdefault((line.name, line.fate, line.why), []).append(line)
+    rows: list[tuple[Any, ...]] = []
+    for (name, fate, why), members in alike.items():
+        many = len(members) > 1
+        rows.append((name if many else members[0].step, f"x {len(members)}" if many else "",
+                     word(fate), why))  # fmt: skip
+    return rows

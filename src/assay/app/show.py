@@ -9,10 +9,14 @@ from assay.app.run import find_study
 from assay.app.screen import one_line, screen, table
 from assay.app.tour import committed_results
 from assay.core.annotations import type_name
-from assay.core.decisions import Assign, Decision, Span
+from assay.core.decisions import Assign, Choices, Decision, Span
+from assay.core.docstrings import arguments
 from assay.core.study import Study
 from assay.core.system import System, systems
 from assay.core.wording import amount
+
+NARROW = 80
+"""Columns below which value and meaning of a parameter share one."""
 
 
 def list_systems(as_json: bool) -> None:
@@ -88,12 +92,16 @@ def _print_study(study: Study, system: System | None) -> None:
     console.print(f"\n{study.name}: {study.title}", style="bold")
     claims = [(c.id, f"{c.sentence} ({c.source})") for c in (*study.claims, *study.checks)]
     sections = {
-        "Steps": _steps(study),
         "Decisions": [(n, _decision(d)) for n, d in study.decisions.items()],
         "Claims and checks": claims,
         "Presets": [(n, p.note) for n, p in study.presets.items()],
         "Expect (results at small)": _expected(study, system),
     }
+    console.print("\nSteps, their parameters and values", style="bold")
+    rows = _steps(study)
+    if console.width < NARROW:
+        rows = [(name, " ".join(filter(None, rest))) for name, *rest in rows]
+    console.print(table([""] * len(rows[0]), rows))
     for title, rows in sections.items():
         if rows:
             console.print(f"\n{title}", style="bold")
@@ -107,22 +115,34 @@ def _print_study(study: Study, system: System | None) -> None:
     console.print("Change a parameter with --set step.parameter=value.")
 
 
-def _steps(study: Study) -> list[tuple[str, str]]:
-    """Every step with what it does, and under it its parameters with their values."""
-    rows: list[tuple[str, str]] = []
+def _steps(study: Study) -> list[tuple[str, ...]]:
+    """Every step with what it does, and under it its parameters with value and meaning."""
+    varied = {
+        p.path: name
+        for name, decision in study.decisions.items()
+        for _, patches in (decision.options if isinstance(decision, Choices) else [decision.at(0)])
+        for p in patches
+        if isinstance(p, Assign)
+    }
+    rows: list[tuple[str, ...]] = []
     for step in study.flow.order():
         made = step.component
         members = f" (one per {', '.join(step.over)}: {step.size})" if step.over else ""
         members = " (one per member)" if step.each and not step.over else members
-        rows.append((step.name, f"{made.summary}{members}"))
+        rows.append((f"  {step.name}", "", f"{made.summary}{members}".replace("``", "")))
+        meaning = arguments(made.function)
         for param in made.params.values():
+            path = f"{step.name}.{param.name}"
             if param.is_seed and param.name not in step.params:
                 continue
             default = "required" if param.required else param.default
             value: Any = step.params.get(param.name, default)
             if param.name in step.over:
                 value = list(step.over[param.name])
-            rows.append(("", f"{step.name}.{param.name}: {type_name(param.type)} = {value}"))
+            if path in varied:
+                value = f"varied by decision {varied[path]!r}"
+            told = meaning.get(param.name, "").replace("``", "")
+            rows.append((f"    {path}", f"{value}", told or type_name(param.type)))
     return rows
 
 

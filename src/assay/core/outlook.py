@@ -17,9 +17,17 @@ Last = dict[str, Any] | None
 
 @dataclass(frozen=True)
 class Line:
-    """The fate of one step or member: what happens to it and why."""
+    """The fate of one step or member: what happens to it and why.
+
+    Attributes:
+        step: The step with its member, as in ``flood[100]``.
+        name: The step alone.
+        fate: What happens to it.
+        why: Why.
+    """
 
     step: str
+    name: str
     fate: Fate
     why: str
 
@@ -41,11 +49,14 @@ def _line(driver: Driver, node: Node, latest: Any) -> Line:
     state = driver.states[node.id]
     if node.id not in driver.demanded:
         there = all(map(driver.store.has, state.artifacts.values()))
-        return Line(node.label, "cached", "in the store" if there else "not needed")
+        return Line(node.label, node.step, "cached", "in the store" if there else "not needed")
     for source in node.sources():
         if not driver.states[source.node].ok:
-            return Line(node.label, "depends", f"on {driver.plan.nodes[source.node].label}")
-    return Line(node.label, "will run", _why(driver, node, state, latest(node.component.reference)))
+            return Line(
+                node.label, node.step, "depends", f"on {driver.plan.nodes[source.node].step}"
+            )
+    why = _why(driver, node, state, latest(node.component.reference))
+    return Line(node.label, node.step, "will run", why)
 
 
 def _why(driver: Driver, node: Node, state: State, last: Last) -> str:

@@ -88,13 +88,38 @@ def _finite(tree: Any) -> Any:
     return [_finite(value) for value in tree] if isinstance(tree, list) else tree
 
 
+WANTED = {
+    "float": "a number", "int": "a whole number", "finite": "a finite number",
+    "bool": "true or false", "string": "a text", "list": "a list", "tuple": "a list",
+    "dict": "a mapping", "model": "a mapping", "dataclass": "a mapping", "path": "a path",
+    "too_long": "at most {max_length} of them", "too_short": "at least {min_length} of them",
+    "string_too_long": "at most {max_length} characters",
+    "string_too_short": "at least {min_length} characters",
+}  # fmt: skip
+"""What is accepted, by the kind of pydantic's refusal or its first word."""
+
+
+def _wanted(error: Mapping[str, Any]) -> str:
+    kind = error["type"]
+    if kind not in WANTED and kind.endswith(("_type", "_parsing", "_from_float", "_number")):
+        kind = kind.partition("_")[0]
+    words = WANTED.get(kind)
+    return (
+        words.format_map(error["ctx"] if "{" in words else {})
+        if words
+        else (error["msg"].removeprefix("Input should be "))
+    )
+
+
 def _refusal(errors: Sequence[Mapping[str, Any]], annotation: Any, where: str) -> ParameterError:
     """The first thing pydantic says, or what all members of a union say, as one line."""
     first = errors[0]
+    if first["type"] == "missing":
+        return ParameterError("is missing", where=".".join(map(str, (where, *first["loc"]))))
     if first["type"] == "value_error":
         return ParameterError(first["msg"].removeprefix("Value error, "), where=where)
     union = is_union(strip_none(annotation)[1])
-    said = [e["msg"].removeprefix("Input should be ") for e in (errors if union else errors[:1])]
+    said = [_wanted(e) for e in (errors if union else errors[:1])]
     inside = "" if union else "".join(f".{part}" for part in first["loc"])
     return ParameterError(
         f"{short(first['input'])} is refused",

@@ -92,7 +92,12 @@ def read_terrain(
 
 @component(version="1")
 def coarsen(terrain: Terrain, *, factor: PositiveInt = 1) -> Terrain:
-    """Average blocks of ``factor`` by ``factor`` cells; 1 leaves the terrain as it is."""
+    """Average blocks of ``factor`` by ``factor`` cells; 1 leaves the terrain as it is.
+
+    Args:
+        terrain: The terrain.
+        factor: Cells along each side of a block.
+    """
     return terrains.coarsen(terrain, factor)
 
 
