@@ -24,7 +24,7 @@ from assay.core.run import Run
 from assay.core.store import Store
 from assay.core.study import Study
 from assay.core.workflow import Ref, Workflow
-from assay.errors import AssayError, DamagedArtifact, UsageError
+from assay.errors import AssayError, ClaimError, DamagedArtifact, StoreError, UsageError
 from core import toys
 from faults import farm
 from faults.yard import MODULES, PATIENCE, Yard, of_group
@@ -35,6 +35,14 @@ def noisy(*, level: float = 0.0, seed: int = 0) -> Records:
     records = Records()
     for item in range(3):
         records.add("height", level + 0.01 * item, "m", item=item)
+    return records
+
+
+@component
+def keyed(*, level: float = 0.0) -> Records:
+    """Records with a key of their own."""
+    records = Records()
+    records.add("level", level, case="a")
     return records
 
 
@@ -278,7 +286,8 @@ def test_what_an_interrupted_run_finished_is_no_garbage(tmp_path):
         Study(flow).run(workers=0, progress=False, report=False)
     store = Store(tmp_path / "store")
 
-    assert find_garbage(store, [], now=time.time() + 10 * 24 * 3600).paths == []
+    garbage = find_garbage(store, [], now=time.time() + 10 * 24 * 3600).paths
+    assert [p for p in garbage if p.parent.name != "leases"] == []  # this process may say its name
 
 
 def test_a_run_that_breaks_is_recorded_as_failed_with_its_reason(tmp_path, monkeypatch):
@@ -361,3 +370,26 @@ def test_an_error_of_a_run_is_an_assay_error(tmp_path):
 
     with pytest.raises(AssayError):
         farm.farm().run(store=tmp_path / "file", workers=0, progress=False)
+
+
+def test_a_key_of_a_record_that_is_named_like_a_decision_is_refused(tmp_path):
+    flow = Workflow("flow")
+    flow.step("a", keyed)
+    study = Study(flow, decisions={"case": sweep("a.level", [1.0, 2.0])})
+
+    with pytest.raises(ClaimError, match="step 'a': its records have a key 'case', the name of a"):
+        study.run(store=tmp_path, workers=0, progress=False)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"status": 1}'])
+def test_a_damaged_file_of_a_run_is_told_in_one_line(run, text):
+    for name, read in (
+        ("run.json", lambda r: r.summary),
+        ("trials.json", lambda r: r.load("x")),
+        ("records.parquet", lambda r: r.records),
+    ):
+        (run.folder / name).write_text(text)
+        if (name, text) == ("trials.json", "[]"):
+            continue  # no trials: told as such
+        with pytest.raises((StoreError, UsageError), match=r"missing or damaged|no trial"):
+            read(Run(run.store, run.name))

@@ -364,7 +364,7 @@ def open_flow():
         (lambda s: s.plan(set={"unit": "m"}), "'unit' names no parameter; expected step.parameter"),
         (lambda s: s.plan(set={"y.": "m"}), "'y.' names no parameter"),
         (lambda s: s.plan(set={"y.unit": "km"}), "y.unit: 'km' is refused; expected 'm' or 'ft'"),
-        (lambda s: s.plan(set={"x.value": "a lot"}), "x.value: 'a lot' is refused; expected a val"),
+        (lambda s: s.plan(set={"x.value": "a lot"}), "x.value: 'a lot' is refused; expected a num"),
         (lambda s: s.plan(set={"y.x": 1}), "y: no parameter of scale is named 'x'"),
         (lambda s: s.plan(set={"y.by": "1 m"}), "y.by: '1 m' is refused"),
         (lambda s: s.plan(seeds=60_000), "flow: 120,000 trials; expected at most 100,000"),

@@ -73,6 +73,11 @@ def native(value: Any) -> Any:
     return value.tolist() if hasattr(kind, "dtype") and hasattr(kind, "tolist") else value
 
 
+def scalar(value: Any) -> Any:
+    """A value for one cell of a table: what is no number or text is spelt out."""
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+
+
 def short(value: Any) -> str:
     """A value for an error of one line."""
     text = repr(value)

@@ -5,24 +5,24 @@ import os
 import platform
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.core.claims import judge
+from assay.core.collected import collect
 from assay.core.component import Component, find
-from assay.core.disk import write_text, writing
+from assay.core.disk import reading, write_text, writing
 from assay.core.events import EventLog, Listener
 from assay.core.execution import Driver
 from assay.core.identity import library_versions
 from assay.core.index import Index
-from assay.core.params import native
+from assay.core.params import native, scalar
 from assay.core.places import Cluster, Inline, Place, connect
-from assay.core.plan import Plan, measures
-from assay.core.records import Records
+from assay.core.plan import Plan
 from assay.core.store import Store
 from assay.core.task import available_cores
 from assay.core.worker import Value
@@ -65,7 +65,11 @@ class Run:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """What ``--json`` prints and more: study, preset, trials, claims, checks, errors."""
-        return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        with self._intact("run.json") as path:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(said["status"], str):
+                raise TypeError("status")
+        return said
 
     @property
     def ok(self) -> bool:
@@ -99,7 +103,8 @@ class Run:
         """All measured values as a long DataFrame, decisions and seed joined on."""
         import pandas as pd
 
-        return pd.read_parquet(self.folder / "records.parquet")
+        with self._intact("records.parquet") as path:
+            return pd.read_parquet(path)
 
     @property
     def report(self) -> Path:
@@ -109,7 +114,24 @@ class Run:
     @property
     def trials(self) -> list[dict[str, Any]]:
         """Trials with their choices, seed and steps."""
-        return json.loads((self.folder / "trials.json").read_text(encoding="utf-8"))
+        with self._intact("trials.json") as path:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            if not all("steps" in trial for trial in said):
+                raise TypeError("steps")
+        return said
+
+    @contextmanager
+    def _intact(self, name: str) -> Iterator[Path]:
+        """Say in one line that a file of the run is not what was written."""
+        path = self.folder / name
+        try:
+            with reading(path):
+                yield path
+        except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
+            raise StoreError(
+                "is missing or damaged", where=str(path),
+                next="Run the study again: finished steps are kept.",
+            ) from error  # fmt: skip
 
     def load(self, step: str, *, trial: int = 0, **member: Any) -> Any:
         """Read a stored value.
@@ -134,7 +156,7 @@ class Run:
             raise UsageError(
                 f"no step {ref.step!r}", where=self.name, next=did_you_mean(ref.step, steps)
             )
-        wanted = {name: _scalar(native(value)) for name, value in member.items()}
+        wanted = {name: scalar(native(value)) for name, value in member.items()}
         found = [m for m in steps[ref.step] if wanted.items() <= m["member"].items()]
         if not found:
             raise UsageError(f"no member {member} of {ref.step!r}", where=self.name)
@@ -319,7 +341,7 @@ def _trials(plan: Plan, driver: Driver) -> list[dict[str, Any]]:
 def _member(plan: Plan, driver: Driver, node: str) -> dict[str, Any]:
     state = driver.states[node]
     return {
-        "member": {k: _scalar(v) for k, v in plan.nodes[node].member.items()},
+        "member": {k: scalar(v) for k, v in plan.nodes[node].member.items()},
         "key": state.key if state.ok else "",
         "status": state.status,
         "seconds": round(state.seconds, 4),
@@ -348,46 +370,6 @@ def _account(plan: Plan, driver: Driver) -> dict[str, Any]:
         counts[state.status] = counts.get(state.status, 0) + 1
     status = "failed" if lost else "done"
     return {"status": status, "failed": len(lost), "steps": counts, "errors": errors}
-
-
-def collect(plan: Plan, driver: Driver, store: Store) -> Any:
-    """Join the records of all trials with their decisions, seed, step and member."""
-    import pandas as pd
-
-    frames: list[Any] = []
-    read: dict[str, Any] = {}
-    for trial in plan.trials:
-        for step, nodes in trial.nodes.items():
-            for node in nodes.values():
-                state, made = driver.states[node], plan.nodes[node].component
-                for port in measures(made) if state.ok else ():
-                    artifact = state.artifacts[port]
-                    if artifact.digest not in read:
-                        read[artifact.digest] = store.get(artifact, Records).frame()
-                    frame = read[artifact.digest].copy()
-                    member = {k: _scalar(v) for k, v in plan.nodes[node].member.items()}
-                    for key, value in member.items():
-                        if key not in frame:
-                            frame[key] = value
-                    keys = {**trial.choices, "seed": trial.seed, "trial": trial.number}
-                    frame["step"] = step
-                    frames.append(frame.assign(**keys))
-    if not frames:
-        return pd.DataFrame(columns=["measure", "value", "unit", "step", "seed", "trial"])
-    return _storable(pd.concat(frames, ignore_index=True))
-
-
-def _storable(frame: Any) -> Any:
-    """Texts instead of a key that is a number in one step and a text in another."""
-    for name, kind in frame.dtypes.items():
-        present = frame[name].dropna()
-        if kind.kind == "O" and len(set(map(type, present))) > 1:
-            frame[name] = present.map(str).reindex(frame.index)
-    return frame
-
-
-def _scalar(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
 
 
 def _json(value: Any) -> str:
