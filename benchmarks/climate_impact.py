@@ -33,7 +33,7 @@ os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", OPENBLAS_NUM_THREA
 import numpy as np
 from numba import njit
 
-from assay.systems.climate_impact import kernel, solver
+from assay.systems.climate_impact import kernel, solver, tracking
 
 CELL_M, MANNING, RAIN_M_PER_S, DEPTH_M, CFL, THETA = 10.0, 0.03, 1e-5, 0.02, 0.5, 0.9
 Steps = Callable[[int], int]  # asked for so many steps, took so many
@@ -60,8 +60,8 @@ def ours(n: int, precision: str, *, tracked: bool = False, rows: int | None = No
     depth = grid.state[1]
     velocity, hazard, arrival = np.zeros((3, *terrain.shape), depth.dtype)
     arrival[:] = np.inf
-    sources = solver._sources((), grid, CELL_M)
-    account = np.zeros(9)
+    forcing = solver.forcing_of(solver._sources((), grid), grid.state[0], grid.terrain)
+    account = np.zeros(kernel.ACCOUNTS)
     clock = {"now": 0.0, "highest": DEPTH_M}
 
     def run(steps: int) -> int:
@@ -69,14 +69,14 @@ def ours(n: int, precision: str, *, tracked: bool = False, rows: int | None = No
         while done < steps:
             some = min(solver.TRACK_STEPS, steps - done)
             clock["now"], taken, clock["highest"] = kernel.advance(
-                grid.state, grid.rows, sources, scheme, RAIN_M_PER_S, grid.cells,
+                grid.state, grid.rows, forcing, scheme, RAIN_M_PER_S, grid.cells,
                 clock["now"], 1e12, clock["highest"], some, account,
             )  # fmt: skip
             done += taken
             if tracked:
                 assert np.isfinite(depth.sum(dtype=np.float64))
                 hours = clock["now"] / 3600.0
-                kernel.track(grid.state, grid.rows, scheme, hours, 0.1, velocity, hazard, arrival)
+                tracking.track(grid.state, grid.rows, scheme, hours, 0.1, velocity, hazard, arrival)
         return done
 
     return run

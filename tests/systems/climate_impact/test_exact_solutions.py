@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from assay.systems.climate_impact import kernel, solver
 from assay.systems.climate_impact.kernel import GRAVITY
-from assay.systems.climate_impact.solver import Boundaries, Flow, simulate
+from assay.systems.climate_impact.solver import Flow, simulate
 
 # The wall behind an inflow carries nothing, and the q-centred weighting averages that into the
 # first faces: the depth of the first cells is off by up to a fifth, at any resolution.
@@ -115,30 +114,18 @@ def hunter_depth(behind_m: np.ndarray, speed: float, n: float) -> np.ndarray:
 def travelling_front(
     speed: float, n: float, *, cell_m: float, theta: float, hour_s: float = 3600.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distance behind the front and depth, after an hour of the inflow that drives it.
-
-    `simulate` has constant inflows only, so the kernel is driven here, five seconds at a time.
-    """
+    """Distance behind the front and depth, after an hour of the inflow that drives it."""
     count = int(1.25 * speed * hour_s / cell_m)
-    grid = solver._grid(np.zeros((1, count)), n, 0.0, np.dtype(np.float64))
-    scheme = solver._scheme(
-        Boundaries(), cell_m=cell_m, cfl=0.5, dt_max_s=5.0, theta=theta, dry_depth_m=1e-5,
-        normal_slope=1e-3, epsilon=float(np.finfo(float).eps),
-    )  # fmt: skip
-    sources = solver._sources([(0, 0, 0.0)], grid, cell_m)
     fine = np.linspace(0.0, speed * hour_s, 100_001)
     depth = travelling_depth(fine, speed, n)
     volume = np.concatenate([[0.0], np.cumsum((depth[1:] + depth[:-1]) / 2 * np.diff(fine))])
-    account, highest = np.zeros(9), 0.0
-    for start in np.arange(0.0, hour_s, 5.0):
-        begin, end = np.interp(speed * np.array([start, start + 5.0]), fine, volume)
-        sources[2][0], now = (end - begin) / 5.0 / cell_m, start
-        while now < start + 5.0:
-            now, _, highest = kernel.advance(
-                grid.state, grid.rows, sources, scheme, 0.0, grid.cells, now, start + 5.0, highest,
-                1000, account,
-            )  # fmt: skip
-    return speed * hour_s - (np.arange(count) + 0.5) * cell_m, grid.state[1][1, 1:-1]
+    times = np.arange(0.0, hour_s + 1.0, 5.0)
+    rates = np.diff(np.interp(speed * times, fine, volume)) / 5.0 * cell_m
+    flow = simulate(
+        np.zeros((1, count)), n, cell_m=cell_m, end_s=hour_s, cfl=0.5, dt_max_s=5.0, theta=theta,
+        dry_depth_m=1e-5, inflow=[(0, 0, (times, rates))],
+    )  # fmt: skip
+    return speed * hour_s - (np.arange(count) + 0.5) * cell_m, flow.depth_m[0]
 
 
 @pytest.mark.parametrize(("n", "tolerance_m"), [(0.03, 0.008), (0.01, 0.002)])

@@ -38,6 +38,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from assay.systems.climate_impact.forcing import add_sources, hold_stages
 from assay.systems.climate_impact.intrinsics import (
     compiled,
     inverse_cube_root_guess,
@@ -46,11 +47,22 @@ from assay.systems.climate_impact.intrinsics import (
     write,
 )
 
-__all__ = ["CLOSED", "FREE", "GRAVITY", "NORMAL_DEPTH", "WALL", "Scheme", "advance", "track"]
+__all__ = [
+    "CLOSED",
+    "FREE",
+    "GRAVITY",
+    "NORMAL_DEPTH",
+    "WALL",
+    "Scheme",
+    "advance",
+    "flow_depth",
+    "step_constants",
+]
 
 GRAVITY = 9.81
 WALL = 1e30  # still finite in float32 after subtraction, and no flow depth survives it
 CLOSED, FREE, NORMAL_DEPTH = 0, 1, 2
+ACCOUNTS = 14
 TINY, LEAST = 1e-30, 1e-12
 
 
@@ -103,7 +115,7 @@ def _inverse_cube_root(x, s):
 
 
 @compiled
-def _flow_depth(h0, h1, z0, z1, s):
+def flow_depth(h0, h1, z0, z1, s):
     """max(eta0, eta1) - max(z0, z1) without ever forming eta (cancellation in float32)."""
     rise = z0 - z1
     return max(h0 + min(rise, s.zero), h1 - max(rise, s.zero))
@@ -116,7 +128,7 @@ def _face_flow(h0, h1, z0, z1, a0, a1, q, before, after, across, s):
     With F = g dt n^2 / depth^(7/3), it takes one Newton step from the old q towards the solution of
     q (1 + F |(q, across / 4)|) = free, the flow without friction.
     """
-    deep = _flow_depth(h0, h1, z0, z1, s)
+    deep = flow_depth(h0, h1, z0, z1, s)
     depth = max(deep, s.dry)
     push = s.slope * depth * ((h0 - h1) + (z0 - z1))
     celerity = np.sqrt(s.gravity * depth)
@@ -166,8 +178,8 @@ def _boundary_outflow(kind, h, a, inner_outflow, inner_depth, s):
 def _boundaries_x(h, z, a, raw, west, east, s):
     n = h.size - 2
     if n > 1:
-        west_depth = _flow_depth(h[1], h[2], z[1], z[2], s)
-        east_depth = _flow_depth(h[n - 1], h[n], z[n - 1], z[n], s)
+        west_depth = flow_depth(h[1], h[2], z[1], z[2], s)
+        east_depth = flow_depth(h[n - 1], h[n], z[n - 1], z[n], s)
     else:
         west_depth = east_depth = s.zero
     west_out, east_out = -raw[1], raw[n - 1]
@@ -181,7 +193,7 @@ def _boundary_y(edge, inner, h, z, a, raw_inner, raw_edge, kind, sign, s):
     for j in range(1, h.shape[1] - 1):
         depth, flow = s.zero, s.zero
         if inner != edge:
-            depth = _flow_depth(h[edge, j], h[inner, j], z[edge, j], z[inner, j], s)
+            depth = flow_depth(h[edge, j], h[inner, j], z[edge, j], z[inner, j], s)
             flow = sign * raw_inner[j]
         raw_edge[j] = sign * _boundary_outflow(
             kind, h[edge, j], a[edge % a.shape[0], j], flow, depth, s
@@ -283,7 +295,8 @@ def _sweep(state, rows, scheme, s, counting, tally):
 
 
 @compiled
-def _step_constants(h, scheme, dt, rain_m):
+def step_constants(h, scheme, dt, rain_m):
+    """The constants of one step in the precision of the depths."""
     number = h.dtype.type
     return _Step(
         zero=number(0.0),
@@ -321,20 +334,6 @@ def _stable_step(highest, source_m_per_s, scheme):
 
 
 @compiled
-def _add_sources(h, sources, dt, account):
-    """Add the point inflows of one step; what rounding keeps out is owed to the next step."""
-    rows, columns, rates, owed = sources
-    for k in range(rates.size):
-        owed[k] += rates[k] * dt
-        if owed[k] > 0.0:
-            before = np.float64(h[rows[k], columns[k]])
-            h[rows[k], columns[k]] += h.dtype.type(owed[k])
-            entered = np.float64(h[rows[k], columns[k]]) - before
-            owed[k] -= entered
-            account[1] += entered
-
-
-@compiled
 def _add_outflows(qx, qy, ratio, account):
     nx, ny = qx.shape[1] - 2, qx.shape[0] - 2
     west = east = south = north = 0.0
@@ -358,15 +357,14 @@ def _addable(rain_m, highest, epsilon):
 
 
 @compiled
-def advance(state, rows, sources, scheme, rain_m_per_s, cells, start, end, highest, steps, account):
+def advance(state, rows, forcing, scheme, rain_m_per_s, cells, start, end, highest, steps, account):
     """Advance the state in place until ``end`` (hit exactly), at most ``steps`` steps.
 
     Args:
         state: ``(z, h, qx, qy, a, peak)``, bordered arrays ``[ny + 2, nx + 2]`` of one float type;
             ``a`` holds n sqrt(g) / 2 and may be one row. ``peak`` is the running maximum depth.
         rows: Six work rows ``[nx + 2]``: three raw flows, two donor shares (ones), one of maxima.
-        sources: Rows and columns (bordered indices), rates (m/s) and what is owed (m, at first 0)
-            of the point inflows.
+        forcing: Point inflows, rain by cell and held levels.
         scheme: The fixed numbers.
         rain_m_per_s: Rain on every cell that is not a wall.
         cells: Number of cells that are not walls.
@@ -374,19 +372,23 @@ def advance(state, rows, sources, scheme, rain_m_per_s, cells, start, end, highe
         end: Time not to pass, s.
         highest: Largest depth now, m.
         steps: Largest number of steps to take.
-        account: Float64 ``[9]``, added to: rain, inflow, west, east, south, north (all m of water
-            over one cell), limited and wet cells (counted in the last step taken only), and the
-            rain (m) that is owed to the cells.
+        account: Float64 ``[ACCOUNTS]``, added to: rain, inflow, west, east, south, north (all m of
+            water over one cell), limited and wet cells (counted in the last step taken only), the
+            rain (m) that is owed to the cells, what the soil drank, and what the held levels of the
+            four sides let in.
 
     Returns:
         Time reached (s), steps taken and largest depth (m).
     """
     h, qx, qy = state[1], state[2], state[3]
-    source_rates = sources[2]
-    strongest = rain_m_per_s + (source_rates.max() if source_rates.size else 0.0)
+    strongest = rain_m_per_s + forcing.field.max()
+    if forcing.rates.size:
+        strongest += forcing.rates.max()
     tally = np.zeros(2, np.int64)
     now, taken = start, 0
     while taken < steps and now < end:
+        if forcing.stage_rows.size:
+            highest = max(highest, hold_stages(h, forcing, now, account))
         dt = _stable_step(highest, strongest, scheme)
         left = end - now
         last = dt >= left
@@ -396,10 +398,10 @@ def advance(state, rows, sources, scheme, rain_m_per_s, cells, start, end, highe
             dt = 0.5 * left
         if not now + dt > now:
             break
-        _add_sources(h, sources, dt, account)
+        add_sources(h, forcing, dt, account)
         owed = max(account[8] + rain_m_per_s * dt, 0.0)
         fallen = owed if last else _addable(owed, highest, scheme.epsilon)
-        s = _step_constants(h, scheme, dt, fallen)
+        s = step_constants(h, scheme, dt, fallen)
         account[0] += np.float64(s.rain) * cells
         account[8] = owed - np.float64(s.rain)
         taken += 1
@@ -409,53 +411,3 @@ def advance(state, rows, sources, scheme, rain_m_per_s, cells, start, end, highe
     account[6] += tally[0]
     account[7] += tally[1]
     return now, taken, highest
-
-
-@compiled
-def _face_velocity(h0, h1, z0, z1, q, s):
-    deep = _flow_depth(h0, h1, z0, z1, s)
-    depth = max(deep, s.dry)
-    critical = np.sqrt(s.gravity * depth)
-    flow = min(max(q / depth, -critical), critical)
-    return flow if deep > s.dry else s.zero
-
-
-@compiled
-def _velocities_y(h0, h1, z0, z1, q, out, s):
-    for j in range(h0.size):
-        write(out, j, _face_velocity(h0[j], h1[j], z0[j], z1[j], q[j], s), "v0")
-
-
-@compiled
-def track(state, rows, scheme, hours, arrival_depth_m, velocity, hazard, arrival):
-    """Update the running maxima of velocity (m/s) and hazard (m2/s), and the arrival time (h).
-
-    The velocity of a face is its flow over its depth, at most critical; that of a cell the norm of
-    the means of its opposite faces. Sampled: call it every few steps. ``arrival`` (unbordered like
-    the two maxima, infinite where dry so far) uses ``peak``, so it misses no wave, only the moment.
-    """
-    z, h, qx, qy, _, peak = state
-    along, above, below = rows[0], rows[1], rows[2]
-    s = _step_constants(h, scheme, 0.0, 0.0)
-    nx, ny = h.shape[1] - 2, h.shape[0] - 2
-    time = h.dtype.type(hours)
-    threshold = h.dtype.type(arrival_depth_m)
-    half = h.dtype.type(0.5)
-    _velocities_y(h[1], h[1], z[1], z[1], qy[0], above, s)
-    for r in range(1, ny + 1):
-        following = min(r + 1, ny)
-        _velocities_y(h[r], h[following], z[r], z[following], qy[r], below, s)
-        along[0] = _face_velocity(h[r, 1], h[r, 1], z[r, 1], z[r, 1], qx[r, 0], s)
-        for j in range(1, nx):
-            along[j] = _face_velocity(h[r, j], h[r, j + 1], z[r, j], z[r, j + 1], qx[r, j], s)
-        along[nx] = _face_velocity(h[r, nx], h[r, nx], z[r, nx], z[r, nx], qx[r, nx], s)
-        for j in range(nx):
-            u = half * (along[j] + along[j + 1])
-            v = half * (above[j + 1] + below[j + 1])
-            depth = h[r, j + 1]
-            speed = np.sqrt(u * u + v * v) if depth > s.dry else s.zero
-            velocity[r - 1, j] = max(velocity[r - 1, j], speed)
-            hazard[r - 1, j] = max(hazard[r - 1, j], speed * depth)
-            if peak[r, j + 1] > threshold:
-                arrival[r - 1, j] = min(arrival[r - 1, j], time)
-        above, below = below, above

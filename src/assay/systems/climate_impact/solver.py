@@ -30,6 +30,18 @@ from jaxtyping import Float
 
 from assay.errors import DataError, ParameterError, SimulationError
 from assay.systems.climate_impact import kernel
+from assay.systems.climate_impact.forcing import (
+    MM_PER_H,
+    SIDES,
+    Forcing,
+    Interval,
+    Series,
+    Soil,
+    forcing_of,
+    infiltrate,
+    schedule,
+)
+from assay.systems.climate_impact.tracking import track
 
 __all__ = ["TRACK_STEPS", "Boundaries", "Flow", "Ledger", "Side", "simulate"]
 
@@ -40,7 +52,6 @@ THINNEST_M = 1e-9  # the friction of thinner films overflows float32
 _KINDS = {"closed": kernel.CLOSED, "free": kernel.FREE, "normal_depth": kernel.NORMAL_DEPTH}
 _PRECISIONS = ("float64", "float32")
 _SECONDS_PER_HOUR = 3600.0
-_MM_PER_H = 1e-3 / _SECONDS_PER_HOUR
 
 
 class Boundaries(NamedTuple):
@@ -57,10 +68,11 @@ class Boundaries(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """Volumes in m3: start + rain + inflow - outflows + error = end.
+    """Volumes in m3: start + rain + inflow + held - outflows - infiltrated + error = end.
 
-    ``relative_error`` is relative to the rain and inflow, or to ``stored_start_m3`` where nothing
-    came in, and 0 where there never was water.
+    ``held_west_m3`` and its like are what the held level of a side let in, less what it took out.
+    ``relative_error`` is relative to the rain, inflow and held levels, or to ``stored_start_m3``
+    where nothing came in, and 0 where there never was water.
     """
 
     rain_m3: float
@@ -73,6 +85,11 @@ class Ledger(NamedTuple):
     stored_end_m3: float
     error_m3: float
     relative_error: float
+    infiltrated_m3: float = 0.0
+    held_west_m3: float = 0.0
+    held_east_m3: float = 0.0
+    held_south_m3: float = 0.0
+    held_north_m3: float = 0.0
 
 
 class Flow(NamedTuple):
@@ -100,7 +117,7 @@ def simulate(
     cell_m: float,
     end_s: float,
     rain_times_s: Sequence[float] | Float[np.ndarray, " times"] = (),
-    rain_mm_per_h: Sequence[float] | Float[np.ndarray, " rates"] = (),
+    rain_mm_per_h: Sequence[float] | Float[np.ndarray, " rates"] | Float[np.ndarray, "t y x"] = (),
     boundaries: Boundaries | Mapping[str, Side] = Boundaries(),  # noqa: B008 - immutable
     normal_slope: float = 0.001,
     depth_m: float | Float[np.ndarray, "y x"] = 0.0,
@@ -110,7 +127,9 @@ def simulate(
     dry_depth_m: float = 1e-4,
     arrival_depth_m: float = 0.1,
     precision: Literal["float64", "float32"] = "float64",
-    inflow: Sequence[tuple[int, int, float]] = (),
+    inflow: Sequence[tuple[int, int, float | Series]] = (),
+    stage: Mapping[str, Series] | None = None,
+    soil: Soil | None = None,
     on_progress: Callable[[float, float], None] | None = None,
 ) -> Flow:
     """Simulate a flood from rain, point inflows or water at rest.
@@ -124,7 +143,7 @@ def simulate(
         rain_times_s: Increasing times in s: ``rain_mm_per_h[i]`` holds on ``[t[i], t[i+1])``.
             Either as many as rates (the last rate holds to the end) or one more (no rain after the
             last time). Every time is hit exactly by the time stepping.
-        rain_mm_per_h: Rain rates in mm/h, >= 0, on every cell with terrain.
+        rain_mm_per_h: Rain rates in mm/h, >= 0, on every cell with terrain alike, or ``[t, y, x]``.
         boundaries: What each side does; see `Boundaries`.
         normal_slope: Bed slope beyond ``normal_depth`` sides.
         depth_m: Initial depth, m, one value or one per cell.
@@ -136,7 +155,11 @@ def simulate(
         dry_depth_m: Faces with less flow depth carry nothing; > 1e-9 m.
         arrival_depth_m: Depth at which the flood has arrived.
         precision: Of the state; the ledger is always float64.
-        inflow: Constant point sources as (row, column, m3/s).
+        inflow: Point sources as (row, column, m3/s); a rate may be a pair of times (s) and rates,
+            read like those of the rain.
+        stage: By side, times (s) and water levels (m) that its outermost cells are held at,
+            linearly in between; leave that side closed.
+        soil: Green-Ampt infiltration; what seeps in is gone.
         on_progress: Called with simulated seconds done and in total, about a hundred times, first
             with 0 done: the first call ever compiles the kernels, which takes seconds.
 
@@ -165,9 +188,15 @@ def simulate(
     )  # fmt: skip
     _check_number("end_s", end_s, low=0.0)
     _check_number("arrival_depth_m", arrival_depth_m, low=0.0)
-    rain = _rain_intervals(rain_times_s, rain_mm_per_h, end_s)
-    sources = _sources(inflow, grid, cell_m)
-    return _run(grid, scheme, rain, sources, arrival_depth_m, on_progress)
+    spans = schedule(
+        rain_times_s, rain_mm_per_h, inflow, cell_m=cell_m, end_s=end_s, shape=grid.terrain.shape
+    )
+    forcing = forcing_of(
+        _sources(inflow, grid), grid.state[0], grid.terrain, lowest_m=float(np.nanmin(bed_m)),
+        field=np.ndim(rain_mm_per_h) == 3, stage=stage,
+    )  # fmt: skip
+    drinks = None if soil is None else _soil(soil, grid)
+    return _run(grid, scheme, spans, forcing, drinks, arrival_depth_m, on_progress)
 
 
 class _Grid(NamedTuple):
@@ -182,8 +211,9 @@ class _Grid(NamedTuple):
 def _run(
     grid: _Grid,
     scheme: kernel.Scheme,
-    rain: list[tuple[float, float, float]],
-    sources: tuple[np.ndarray, ...],
+    spans: list[Interval],
+    forcing: Forcing,
+    soil: tuple[np.ndarray, ...] | None,
     arrival_depth_m: float,
     on_progress: Callable[[float, float], None] | None,
 ) -> Flow:
@@ -191,21 +221,27 @@ def _run(
     depth = state[1]
     velocity, hazard = np.zeros(shape, depth.dtype), np.zeros(shape, depth.dtype)
     arrival = np.full(shape, np.inf, depth.dtype)
-    account = np.zeros(9)
+    account = np.zeros(kernel.ACCOUNTS)
     stored_start = float(depth.sum(dtype=np.float64))
     highest, steps, reported = float(depth.max()), 0, 0.0
-    kernel.track(state, rows, scheme, 0.0, arrival_depth_m, velocity, hazard, arrival)
-    total = rain[-1][1]
+    track(state, rows, scheme, 0.0, arrival_depth_m, velocity, hazard, arrival)
+    total = spans[-1].end_s
     if on_progress:
         on_progress(0.0, total)
-    for start, end, rate in rain:
-        now = start
+    for span in spans:
+        now, end, rate = span.start_s, span.end_s, span.rain
+        forcing.rates[:] = span.inflow
+        if np.ndim(rate):
+            forcing.field[1:-1, 1:-1], rate = np.where(grid.terrain, rate, 0.0), 0.0
         while now < end:
+            began = now
             now, taken, highest = kernel.advance(
-                state, rows, sources, scheme, rate, grid.cells, now, end, highest,
+                state, rows, forcing, scheme, rate, grid.cells, now, end, highest,
                 TRACK_STEPS, account,
             )  # fmt: skip
             steps += taken
+            if soil is not None:
+                infiltrate(depth, soil, now - began, account)
             if not taken or not math.isfinite(float(depth.sum(dtype=np.float64))):
                 raise SimulationError(
                     f"the depths are no longer finite at {now:.6g} s of simulated time",
@@ -213,7 +249,7 @@ def _run(
                     next=f"Lower cfl (now {scheme.cfl:g}) and check bed, rain and inflow.",
                 )
             hours = now / _SECONDS_PER_HOUR
-            kernel.track(state, rows, scheme, hours, arrival_depth_m, velocity, hazard, arrival)
+            track(state, rows, scheme, hours, arrival_depth_m, velocity, hazard, arrival)
             if on_progress and (now - reported >= 0.01 * total or now >= total):
                 on_progress(now, total)
                 reported = now
@@ -240,8 +276,11 @@ def _ledger(account: np.ndarray, start: float, end: float, cell_m: float) -> Led
     """Turn metres over one cell into m3 and close the balance."""
     area = cell_m * cell_m
     rain, inflow, west, east, south, north = (float(v) for v in account[:6])
-    error = math.fsum((end, -start, -rain, -inflow, west, east, south, north))
-    reference = rain + inflow or start
+    soil, *held = (float(v) for v in account[9:])
+    error = math.fsum(
+        (end, -start, -rain, -inflow, west, east, south, north, soil, *(-v for v in held))
+    )
+    reference = rain + inflow + sum(map(abs, held)) or start
     return Ledger(
         rain_m3=rain * area,
         inflow_m3=inflow * area,
@@ -253,6 +292,8 @@ def _ledger(account: np.ndarray, start: float, end: float, cell_m: float) -> Led
         stored_end_m3=end * area,
         error_m3=error * area,
         relative_error=error / reference if reference else 0.0,
+        infiltrated_m3=soil * area,
+        **{f"held_{side}_m3": value * area for side, value in zip(SIDES, held, strict=True)},
     )
 
 
@@ -321,41 +362,33 @@ def _check_number(name: str, value: float, *, low: float, high: float = math.inf
         raise ParameterError(f"got {value!r}", where=name, accepted=f"a number > {low:g}{limit}")
 
 
-def _rain_intervals(
-    times_s: Sequence[float] | np.ndarray, mm_per_h: Sequence[float] | np.ndarray, end_s: float
-) -> list[tuple[float, float, float]]:
-    """Cut [0, end] into (start, end, m/s) at every change of rain."""
-    times, rates = np.asarray(times_s, np.float64), np.asarray(mm_per_h, np.float64)
-    if times.ndim != 1 or rates.ndim != 1 or times.size - rates.size not in (0, 1):
-        raise DataError(
-            f"{times.size} times for {rates.size} rates", where="rain_times_s",
-            accepted="as many times as rates, or one more",
-        )  # fmt: skip
-    if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
-        raise DataError("times do not increase", where="rain_times_s", accepted="seconds")
-    if not (np.isfinite(rates) & (rates >= 0)).all():
-        raise DataError("negative or non-finite", where="rain_mm_per_h", accepted="mm/h >= 0")
-    padded = np.append(rates, 0.0)[: times.size] * _MM_PER_H
-    inside = times[(times > 0) & (times < end_s)]
-    edges = [0.0, *inside.tolist(), float(end_s)]
-    which = np.searchsorted(times, edges[:-1], side="right") - 1
-    rate = [float(padded[k]) if k >= 0 else 0.0 for k in which]
-    return list(zip(edges[:-1], edges[1:], rate, strict=True))
-
-
 def _sources(
-    inflow: Sequence[tuple[int, int, float]], grid: _Grid, cell_m: float
+    inflow: Sequence[tuple[int, int, float | Series]], grid: _Grid
 ) -> tuple[np.ndarray, ...]:
+    """Rows and columns (bordered), rates and debts of the point inflows, the rates still 0."""
     ny, nx = grid.terrain.shape
-    for row, column, rate in inflow:
+    for row, column, _ in inflow:
         if not (0 <= row < ny and 0 <= column < nx and grid.terrain[row, column]):
             raise ParameterError(
                 f"({row}, {column}) is not a cell with terrain", where="inflow",
                 accepted=f"rows below {ny}, columns below {nx}",
             )  # fmt: skip
-        if not (math.isfinite(rate) and rate >= 0):
-            raise ParameterError(f"got {rate!r} m3/s", where="inflow", accepted="a number >= 0")
     cells = np.array([entry[:2] for entry in inflow], np.int64).reshape(-1, 2) + 1
-    rates = np.array([entry[2] for entry in inflow], np.float64) / cell_m**2
     rows, columns = np.ascontiguousarray(cells.T)
-    return rows, columns, rates, np.zeros_like(rates)
+    return rows, columns, np.zeros(len(inflow)), np.zeros(len(inflow))
+
+
+def _soil(soil: Soil, grid: _Grid) -> tuple[np.ndarray, ...]:
+    """K (m/s), psi dtheta (m) and what has seeped in (m), bordered."""
+    shape, terrain = grid.terrain.shape, grid.terrain
+    fields = [
+        np.broadcast_to(_field(n, v, shape, terrain), shape) for n, v in soil._asdict().items()
+    ]
+    conductivity, suction, deficit = fields
+    if (deficit[terrain] > 1).any():
+        raise DataError("more than 1", where="moisture_deficit", accepted="0 to 1")
+    dry = np.zeros_like(grid.state[1], np.float64)
+    speed, store = dry.copy(), dry.copy()
+    speed[1:-1, 1:-1] = np.where(terrain, conductivity, 0.0) * MM_PER_H
+    store[1:-1, 1:-1] = np.where(terrain, suction * deficit, 0.0) * 1e-3
+    return speed, store, dry
