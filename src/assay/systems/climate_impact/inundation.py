@@ -1,6 +1,6 @@
 """The hazard: a storm on a terrain becomes flood maps, by the local-inertial solver."""
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -8,9 +8,11 @@ from pydantic import Field
 from assay.core.component import component
 from assay.core.records import Records
 from assay.core.task import task
+from assay.systems.climate_impact.forcing import SIDES, Series, Soil
 from assay.systems.climate_impact.rain import Hyetograph
 from assay.systems.climate_impact.rasters import Grid, Raster, Roughness, Terrain
 from assay.systems.climate_impact.solver import Boundaries, Flow, Ledger, Side, simulate
+from assay.systems.climate_impact.water import Inflow, SideName, Stage
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Hours = Annotated[float, Field(gt=0, le=24 * 60)]
@@ -30,7 +32,8 @@ class FloodMaps(NamedTuple):
         limited_share: Share of wet cell updates in which the outflow limiter acted.
         return_period_years: How rarely such a storm comes (years).
         records: What was measured: ``max_depth`` (m), ``max_velocity`` (m/s), ``flooded_area``
-            (km2 deeper than 0.1 m), ``rain_volume`` and ``outflow_volume`` (m3), ``mass_error``
+            (km2 deeper than 0.1 m), ``rain_volume``, ``inflow_volume``, ``infiltrated_volume`` and
+            ``outflow_volume`` (m3), ``mass_error``
             (relative to the rain), ``limited_share`` and ``rising_share``, the share of flooded
             cells that are as deep at the end as they ever were: the storm was cut short there.
     """
@@ -50,9 +53,12 @@ def inundation(
     terrain: Terrain,
     roughness: Roughness,
     rain: Hyetograph,
+    soil: Soil | None = None,
+    rivers: list[Inflow] | None = None,
+    levels: list[Stage] | None = None,
     *,
     end_h: Hours = 12.0,
-    boundary: Side = "free",
+    boundary: Side | dict[SideName, Side] = "free",
     normal_slope: Annotated[float, Field(gt=0, le=1)] = 0.001,
     theta: Annotated[float, Field(ge=0.5, le=1)] = 0.9,
     cfl: Annotated[float, Field(gt=0, le=0.9)] = 0.5,
@@ -67,8 +73,11 @@ def inundation(
         terrain: Elevation on a projected grid; cells without data are walls.
         roughness: Manning coefficient on the same grid.
         rain: Rain on every cell alike.
+        soil: Soil that drinks what stands on it; sealed ground if not given.
+        rivers: What enters the map at points.
+        levels: Water levels that sides are held at; such a side is closed otherwise.
         end_h: Simulated time (h).
-        boundary: What happens at the four edges: closed, free or normal_depth.
+        boundary: What happens at the four edges: closed, free or normal_depth, or one for each.
         normal_slope: Slope of the ground beyond edges of normal depth.
         theta: Weight of a face's own flow, 0.5 to 1; lower is smoother.
         cfl: Courant number of the adaptive step; lower it on steep smooth ground.
@@ -83,7 +92,10 @@ def inundation(
         rain_times_s=rain.times_s,
         rain_mm_per_h=rain.rain_mm_per_h,
         end_s=end_h * 3600.0,
-        boundaries=Boundaries(boundary, boundary, boundary, boundary),
+        boundaries=sides_of(boundary, levels or []),
+        inflow=[_entry(river, terrain.grid) for river in rivers or []],
+        stage={level.side: (level.times_s, level.level_m) for level in levels or []},
+        soil=soil,
         normal_slope=normal_slope,
         theta=theta,
         cfl=cfl,
@@ -105,10 +117,26 @@ def inundation(
     )
 
 
+def sides_of(boundary: Side | dict[SideName, Side], levels: list[Stage]) -> Boundaries:
+    """What each side does: closed where a level is held or nothing is said."""
+    if isinstance(boundary, dict):
+        sides = Boundaries(**boundary)
+    else:
+        sides = Boundaries(boundary, boundary, boundary, boundary)
+    held: dict[str, Any] = {level.side: "closed" for level in levels}
+    return sides._replace(**held)
+
+
+def _entry(river: Inflow, grid: Grid) -> tuple[int, int, Series]:
+    row, column = grid.row_column(np.array([river.x_m]), np.array([river.y_m]))
+    return int(row[0]), int(column[0]), (river.times_s, river.discharge_m3_per_s)
+
+
 def measured(flow: Flow, grid: Grid, return_period_years: float) -> Records:
     """One record per measure of a flood; see `FloodMaps`."""
     ledger = flow.ledger
     outflow = sum(getattr(ledger, f"outflow_{side}_m3") for side in Boundaries._fields)
+    held = sum(getattr(ledger, f"held_{side}_m3") for side in SIDES)
     area_km2 = float((flow.max_depth_m > FLOODED_M).sum()) * (grid.cell_m / 1000.0) ** 2
     wet = flow.max_depth_m > FLOODED_M
     rising = wet & (flow.depth_m >= 0.999 * flow.max_depth_m)
@@ -118,6 +146,8 @@ def measured(flow: Flow, grid: Grid, return_period_years: float) -> Records:
         ("max_velocity", np.nanmax(flow.max_velocity_m_per_s), "m/s"),
         ("flooded_area", area_km2, "km2"),
         ("rain_volume", ledger.rain_m3, "m3"),
+        ("inflow_volume", ledger.inflow_m3 + held, "m3"),
+        ("infiltrated_volume", ledger.infiltrated_m3, "m3"),
         ("outflow_volume", outflow, "m3"),
         ("mass_error", ledger.relative_error, "1"),
         ("limited_share", flow.limited_share, "1"),
