@@ -25,11 +25,11 @@ def flood(**given):
 
 def test_a_river_brings_its_hydrograph():
     river = water.river_inflow(
-        TERRAIN, x=500_225.0, y=3_999_875.0, times_h=[0.0, 1.0], discharge_m3_per_s=[2.0, 0.5]
+        TERRAIN, x=500_225.0, y=3_999_875.0, times_h=[0.0, 1.0], discharge_m3_per_s=[20.0, 5.0]
     )
     maps = flood(rivers=[river])
 
-    assert maps.ledger.inflow_m3 == pytest.approx(3600 * 2.5)
+    assert maps.ledger.inflow_m3 == pytest.approx(3600 * 25)
     assert np.unravel_index(np.nanargmin(maps.arrival_time_h.values), SHAPE) == (2, 4)
     assert abs(maps.ledger.relative_error) < 1e-12
 
