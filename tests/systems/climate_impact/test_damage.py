@@ -9,7 +9,9 @@ from assay.errors import DataError, ParameterError
 from assay.systems.climate_impact.damage import (
     JRC_DEPTH_M,
     JRC_RESIDENTIAL,
+    JRC_RESIDENTIAL_DEVIATION,
     jrc_residential,
+    jrc_residential_at,
     read_curve,
 )
 
@@ -159,3 +161,32 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
 
     with pytest.raises(DataError, match="cannot be read; expected CSV in UTF-8"):
         read_curve(file)
+
+
+@pytest.mark.parametrize("region", [*JRC_RESIDENTIAL_DEVIATION])
+def test_the_quantiles_of_a_curve_have_the_mean_and_deviation_of_the_source(region):
+    grid = (np.arange(2000) + 0.5) / 2000
+    factors = np.array([jrc_residential_at(region, q).factor for q in grid])
+    mean, deviation = JRC_RESIDENTIAL[region], JRC_RESIDENTIAL_DEVIATION[region]
+
+    assert factors.mean(0) == pytest.approx(mean, abs=0.03)  # kept from falling with depth
+    possible = np.where(np.array(mean) > 0, deviation, 0.0)  # Oceania's at depth 0 is none
+    assert factors.std(0) == pytest.approx(possible, abs=0.04)
+    assert (np.diff(factors, axis=1) >= 0).all()
+    assert (np.diff(factors, axis=0) >= 0).all()
+
+
+def test_a_curve_without_deviations_and_an_odd_quantile_are_refused():
+    with pytest.raises(ParameterError, match="no deviations for Europe"):
+        jrc_residential_at("Europe", 0.5)
+    with pytest.raises(ParameterError, match="quantile"):
+        jrc_residential_at("Asia", 1.0)
+
+
+def test_the_built_in_deviations_are_those_of_the_source(flood_data):
+    with (flood_data / TABLE).open(newline="") as file:
+        rows = [r for r in csv.DictReader(file) if r["Type"] == "Residential buildings"]
+
+    for region, built_in in JRC_RESIDENTIAL_DEVIATION.items():
+        column = region.replace("and South", "& South") + "_Std"
+        assert built_in == pytest.approx([float(r[column] or 0) for r in rows], abs=5e-4)

@@ -17,8 +17,10 @@ from assay.systems.climate_impact.tables import Table, read_table
 __all__ = [
     "JRC_DEPTH_M",
     "JRC_RESIDENTIAL",
+    "JRC_RESIDENTIAL_DEVIATION",
     "DamageCurve",
     "jrc_residential",
+    "jrc_residential_at",
     "read_curve",
 ]
 
@@ -31,6 +33,14 @@ JRC_RESIDENTIAL: dict[str, tuple[float, ...]] = {
     "Africa": (0.0, 0.220, 0.378, 0.531, 0.636, 0.817, 0.903, 0.957, 1.0),
     "Oceania": (0.0, 0.475, 0.640, 0.715, 0.788, 0.929, 0.967, 0.983, 1.0),
 }
+JRC_RESIDENTIAL_DEVIATION: dict[str, tuple[float, ...]] = {
+    "North America": (0.168, 0.141, 0.137, 0.167, 0.141, 0.129, 0.102, 0.059, 0.0),
+    "Central and South America": (0.0, 0.209, 0.135, 0.082, 0.061, 0.024, 0.0, 0.0, 0.0),
+    "Asia": (0.0, 0.252, 0.215, 0.214, 0.207, 0.168, 0.125, 0.048, 0.0),
+    "Africa": (0.0, 0.042, 0.114, 0.198, 0.208, 0.205, 0.142, 0.076, 0.0),
+    "Oceania": (0.088, 0.141, 0.164, 0.169, 0.167, 0.113, 0.058, 0.036, 0.0),
+}
+"""Standard deviations of the same source; it gives none for Europe."""
 DEEPEST_M = 50.0
 _JRC_DEPTH, _JRC_TYPE = "Flood depth", "Type"
 
@@ -83,6 +93,41 @@ def jrc_residential(region: str) -> DamageCurve:
         )
     factor = np.array(JRC_RESIDENTIAL[region])
     return DamageCurve(np.array(JRC_DEPTH_M), factor, f"residential, {region} (JRC 2017)")
+
+
+def jrc_residential_at(region: str, quantile: float) -> DamageCurve:
+    """A curve of a continent at one quantile of its uncertainty.
+
+    Each factor follows the Beta distribution with the mean and standard deviation of the source,
+    and all depths take the same quantile: buildings are better or worse altogether. A factor
+    without deviation, or with one larger than a Beta distribution can have, stays at its mean.
+
+    Args:
+        region: The continent.
+        quantile: 0 to 1, both excluded.
+
+    Raises:
+        ParameterError: If the source has no deviations for the region, or the quantile is none.
+    """
+    from scipy.stats import beta
+
+    curve = jrc_residential(region)
+    if region not in JRC_RESIDENTIAL_DEVIATION:
+        raise ParameterError(
+            f"there are no deviations for {region}", where="region",
+            accepted=", ".join(JRC_RESIDENTIAL_DEVIATION),
+        )  # fmt: skip
+    if not 0 < quantile < 1:
+        raise ParameterError(f"got {quantile!r}", where="quantile", accepted="between 0 and 1")
+    mean, deviation = curve.factor, np.array(JRC_RESIDENTIAL_DEVIATION[region])
+    sure = np.maximum(mean * (1 - mean), 1e-12)
+    spread = np.clip(deviation**2, 1e-12, None)
+    size = sure / spread - 1  # a + b of the distribution
+    spreads = (deviation > 0) & (size > 0)
+    a, b = np.where(spreads, mean * size, 1.0), np.where(spreads, (1 - mean) * size, 1.0)
+    factor = np.where(spreads, beta.ppf(quantile, a, b), mean)
+    label = f"{curve.label}, quantile {quantile:.3g} of its uncertainty"
+    return DamageCurve(curve.depth_m, np.maximum.accumulate(factor), label)
 
 
 def read_curve(

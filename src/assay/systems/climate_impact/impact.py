@@ -7,13 +7,14 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import AfterValidator, Field
 
-from assay.core.component import File, component
+from assay.core.component import File, Seed, component
 from assay.core.records import Records
 from assay.errors import DataError, ParameterError, did_you_mean
 from assay.systems.climate_impact.damage import (
     JRC_RESIDENTIAL,
     DamageCurve,
     jrc_residential,
+    jrc_residential_at,
     read_curve,
 )
 from assay.systems.climate_impact.exposure import Assets, Over, depth_at
@@ -74,8 +75,9 @@ def storm_losses(
     exposure: Assets,
     bed: Terrain | None = None,
     ground: Terrain | None = None,
+    curve: DamageCurve | None = None,
     *,
-    region: Region,
+    region: Region | None = None,
     curves: File | None = None,
     asset_type: str = "Residential buildings",
     floor_m: Annotated[float, Field(ge=0, le=10)] = 0.0,
@@ -90,6 +92,7 @@ def storm_losses(
         bed: The terrain that the flood was computed on, if it lies lower than the ground in places:
             coarser, or breached.
         ground: The terrain that the buildings stand on; depth counts from it. Both or neither.
+        curve: A depth-damage curve made by another step, in place of ``region``.
         region: Continent of the residential curves of the Joint Research Centre (Huizinga et al.
             2017), or ``own`` for a file with one curve.
         curves: CSV file with ``depth`` and ``factor``, or in the layout of the JRC table.
@@ -99,7 +102,7 @@ def storm_losses(
             every cell leaves a film of water everywhere.
         depth_over: Depth of a building that covers several cells: ``mean`` or ``max`` over them.
     """
-    curve = damage_curve(region, curves, asset_type)
+    curve = curve or damage_curve(region, curves, asset_type)
     if (bed is None) != (ground is None):
         raise DataError("only one of bed and ground is fed", accepted="both or neither")
     depth = depth_at(exposure, flood.max_depth_m, over=depth_over, bed=bed, ground=ground)
@@ -119,13 +122,15 @@ def storm_losses(
     )
 
 
-def damage_curve(region: str, curves: File | None, asset_type: str) -> DamageCurve:
+def damage_curve(region: str | None, curves: File | None, asset_type: str) -> DamageCurve:
     """The built-in curve of a continent, or that of a file.
 
     Raises:
         ParameterError: If region and file do not go together.
         DataError: If the file is refused.
     """
+    if region is None:
+        raise ParameterError("no curve is fed and no region named", where="region")
     if curves is not None:
         return read_curve(curves, region=None if region == OWN else region, asset_type=asset_type)
     if region == OWN:
@@ -133,6 +138,17 @@ def damage_curve(region: str, curves: File | None, asset_type: str) -> DamageCur
             "own curves need a file", where="region", next="Name it with curves=, or a continent."
         )
     return jrc_residential(region)
+
+
+@component(version="1", requires=("numpy", "scipy"))
+def uncertain_curve(*, region: Region, seed: Seed) -> DamageCurve:
+    """A residential curve of the Joint Research Centre, drawn within its uncertainty.
+
+    Args:
+        region: Continent, one for which the source gives standard deviations.
+        seed: Seed of the draw.
+    """
+    return jrc_residential_at(region, float(np.random.default_rng(seed).uniform(1e-3, 1 - 1e-3)))
 
 
 @component(version="1", requires=("numpy",))
