@@ -6,7 +6,10 @@ SYSTEM = System(
     name="climate_impact",
     title="From a terrain and a storm to the money a flood costs in a year",
     citation="Climate Impact Modelling Framework (CIMF), its abstract; follow-up arXiv 2311.16196",
-    studies={"flood_risk": "assay.systems.climate_impact.study:flood_risk"},
+    studies={
+        "flood_risk": "assay.systems.climate_impact.study:flood_risk",
+        "uncertainty": "assay.systems.climate_impact.study_uncertainty:uncertainty",
+    },
     main="flood_risk",
     extra="climate",
 )

@@ -1,8 +1,7 @@
-"""A flood-risk run as maps and curves; what is drawn is read from the run, never recomputed."""
+"""The figures of a flood-risk run; what is drawn is read from the run, never recomputed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -10,7 +9,8 @@ from assay.core.charts import curve, dots
 from assay.core.figures import Chart, Figure, Picture
 from assay.core.run import Run
 from assay.systems.climate_impact.exposure import Assets
-from assay.systems.climate_impact.rasters import Grid, Raster, Terrain, hillshade, write_geotiff
+from assay.systems.climate_impact.maps import axis_labels, extent_km, geotiff, ground
+from assay.systems.climate_impact.rasters import Raster, Terrain
 
 DRY_M = 0.1
 """Depths below this are not drawn: rain on the grid wets every cell a little."""
@@ -70,9 +70,9 @@ def depth_maps(run: Run, periods: Sequence[float]) -> Picture:
     norm = BoundaryNorm(DEPTH_STEPS_M, 256, extend="max")
     blues = ListedColormap(colormaps["Blues"](np.linspace(0.3, 1.0, 256)))
     for panel, period in zip(panels, chosen, strict=False):
-        _ground(panel, terrain)
+        ground(panel, terrain)
         deep = np.ma.masked_less(np.nan_to_num(depths[period].values), DRY_M)
-        panel.imshow(deep, cmap=blues, norm=norm, extent=_extent_km(terrain.grid))
+        panel.imshow(deep, cmap=blues, norm=norm, extent=extent_km(terrain.grid))
         panel.plot(assets.x_m / 1e3, assets.y_m / 1e3, ".", ms=2.5, color="#b3261e", alpha=0.7)
         panel.set_title(f"{period:g}-year storm", fontsize=11)
     for panel in panels[len(chosen) :]:
@@ -80,7 +80,7 @@ def depth_maps(run: Run, periods: Sequence[float]) -> Picture:
     drawing.colorbar(
         ScalarMappable(norm, blues), ax=panels.tolist(), label="maximum depth (m)", shrink=0.6
     )
-    _axis_labels(drawing)
+    axis_labels(drawing)
     return Picture(
         "depth_maps",
         f"How deep the water stands: {terrain.name}",
@@ -90,7 +90,7 @@ def depth_maps(run: Run, periods: Sequence[float]) -> Picture:
         f"Maps of flood depth for return periods {', '.join(f'{T:g}' for T in chosen)} years; "
         "the water stands in the valleys and stands deeper and wider the rarer the storm.",
         drawing,
-        {f"depth_{T:g}_years.tif": _geotiff(raster) for T, raster in depths.items()},
+        {f"depth_{T:g}_years.tif": geotiff(raster) for T, raster in depths.items()},
     )
 
 
@@ -112,10 +112,10 @@ def hazard_maps(run: Run, period: float) -> Picture:
     deep: Raster = run.load("flood.max_depth_m", return_period_years=period)
     dry = ~(deep.values >= DRY_M)
     for panel, (name, (label, colours)) in zip(panels, fields.items(), strict=True):
-        _ground(panel, terrain)
+        ground(panel, terrain)
         values = np.ma.masked_array(rasters[name].values, dry | np.isnan(rasters[name].values))
         top = np.percentile(values.compressed(), 99) if values.count() else None
-        shown = panel.imshow(values, cmap=colours, vmax=top, extent=_extent_km(terrain.grid))
+        shown = panel.imshow(values, cmap=colours, vmax=top, extent=extent_km(terrain.grid))
         panel.set_xlabel("easting (km)", fontsize=10)
         drawing.colorbar(shown, ax=panel, label=label, location="bottom", shrink=0.8)
     panels[0].set_ylabel("northing (km)", fontsize=10)
@@ -127,29 +127,8 @@ def hazard_maps(run: Run, period: float) -> Picture:
         "Three maps: speed and hazard are highest on the steep tributaries; water arrives there "
         "first and in the valley last.",
         drawing,
-        {f"{name}_{period:g}_years.tif": _geotiff(raster) for name, raster in rasters.items()},
+        {f"{name}_{period:g}_years.tif": geotiff(raster) for name, raster in rasters.items()},
     )
-
-
-def _ground(panel: Any, terrain: Terrain) -> None:
-    shade = hillshade(terrain)
-    panel.imshow(shade, cmap="gray", vmin=-0.6, vmax=1.05, extent=_extent_km(terrain.grid))
-    panel.tick_params(labelsize=9)
-    panel.ticklabel_format(useOffset=False, style="plain")
-
-
-def _extent_km(grid: Grid) -> tuple[float, float, float, float]:
-    west, east, south, north = (edge / 1e3 for edge in grid.extent_m)
-    return west, east, south, north
-
-
-def _axis_labels(drawing: Any) -> None:
-    drawing.supxlabel("easting (km)", fontsize=10)
-    drawing.supylabel("northing (km)", fontsize=10)
-
-
-def _geotiff(raster: Raster) -> Any:
-    return lambda path: write_geotiff(path, raster)
 
 
 # -- curves -------------------------------------------------------------------------------------

@@ -1,0 +1,102 @@
+"""The study `uncertainty`: how far the damage may be off, and which unknown is to blame."""
+
+from assay.core.claims import Check, Claim
+from assay.core.decisions import Preset
+from assay.core.estimands import mean
+from assay.core.study import Study
+from assay.core.workflow import Workflow
+from assay.systems.climate_impact import data
+from assay.systems.climate_impact.uncertainty import (
+    ensemble_spread,
+    member_risk,
+    members_of,
+    saltelli_design,
+)
+
+POINTS = 8
+
+
+def uncertainty_workflow(points: int = POINTS) -> Workflow:
+    """An ensemble over what is not known of a flood risk; ``points`` is a power of two."""
+    flow = Workflow("uncertainty")
+    terrain = flow.step("terrain", data.jacksboro)
+    grid = flow.step("grid", data.drain, terrain=terrain)
+    exposure = flow.step("exposure", data.synthetic_settlement, terrain=terrain, currency="USD")
+    design = flow.step("design", saltelli_design, points=points)
+    members = flow.each(
+        "members",
+        member_risk,
+        over={"member": list(range(members_of(points)))},
+        min_ok=points,  # without some the spread is still told, the indices are not
+        design=design,
+        terrain=grid,
+        ground=terrain,
+        exposure=exposure,
+        return_period_years=[2.0, 10.0, 100.0],
+    )
+    flow.step("spread", ensemble_spread, design=design, members=members)
+    return flow
+
+
+def uncertainty() -> Study:
+    """Spread of the expected annual damage, and the share of it that each unknown explains."""
+    many = 32
+    return Study(
+        uncertainty_workflow(),
+        title="How far may the expected annual damage be off, and which unknown is to blame?",
+        seeds=3,
+        claims=[
+            Claim(
+                id="U1",
+                sentence="The rain that runs off (its share and its depth) explains more than half "
+                "of the variance of the expected annual damage",
+                source="this study: what an assessor would measure first",
+                estimand=mean("runoff_share"),
+                direction="above",
+                margin=0.5,
+            ),
+            Claim(
+                id="U2",
+                sentence="The roughness of the ground explains less than a quarter of it",
+                source="this study",
+                estimand=mean("first_order", quantity="manning"),
+                direction="below",
+                margin=0.25,
+            ),
+        ],
+        checks=[
+            Check(
+                id="K1",
+                sentence="Water is conserved in every storm of every member: to 1e-10 of the rain",
+                source="conservation of mass",
+                measure="mass_error",
+                equals=0.0,
+                tolerance=1e-10,
+            ),
+        ],
+        presets={
+            "tiny": Preset(
+                set={
+                    "terrain.rows": 48,
+                    "terrain.columns": 48,
+                    "design.points": 8,
+                    "members.member": list(range(members_of(8))),
+                    "members.return_period_years": [10.0, 100.0],
+                    "members.end_h": 9.0,
+                },
+                seeds=1,
+                note="56 members of 48 x 48 cells; proves the code path. One seed tests no claim.",
+            ),
+            "small": Preset(
+                set={
+                    "terrain.rows": 128,
+                    "terrain.columns": 128,
+                    "design.points": many,
+                    "members.member": list(range(members_of(many))),
+                },
+                seeds=5,
+                note="224 members of 128 x 128 cells for each of five designs and settlements.",
+            ),
+        },
+        figures="assay.systems.climate_impact.figures_uncertainty:uncertainty_figures",
+    )
