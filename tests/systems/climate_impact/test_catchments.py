@@ -98,5 +98,5 @@ def test_parts_that_are_not_there_are_refused():
     terrain = roof()
     with pytest.raises(DataError, match="no part 2; expected 0 to 1"):
         catchments.catchment_part(terrain, part=2, parts=2)
-    with pytest.raises(DataError, match="is empty"):
-        catchments.catchment_part(terrain, part=99, parts=100)
+    with pytest.raises(DataError, match="the terrain has 2 catchments; expected at most as many"):
+        catchments.catchment_part(terrain, part=1, parts=3)

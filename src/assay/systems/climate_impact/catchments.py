@@ -36,16 +36,17 @@ def catchment_part(terrain: Terrain, *, part: Annotated[int, Field(ge=0)], parts
     Args:
         terrain: The terrain, its pits drained; every pit that is left is a catchment of its own.
         part: Which part, from 0.
-        parts: How many there are. Catchments are dealt out from the largest on, so that parts are
-            of about equal size; no part is larger than the largest catchment.
+        parts: How many there are, of about equal size.
     """
     if part >= parts:
         raise DataError(f"no part {part}", where="catchment_part", accepted=f"0 to {parts - 1}")
-    mine = parts_of(label_catchments(terrain.elevation_m, terrain.grid.cell_m), parts) == part
-    if not mine.any():
+    labels = label_catchments(terrain.elevation_m, terrain.grid.cell_m)
+    if labels.max() + 1 < parts:
         raise DataError(
-            f"part {part} of {parts} is empty", where="catchment_part", next="Ask for fewer parts."
-        )
+            f"the terrain has {labels.max() + 1} catchments", where="catchment_part",
+            accepted="at most as many parts",
+        )  # fmt: skip
+    mine = parts_of(labels, parts) == part
     rows, columns = np.flatnonzero(mine.any(1)), np.flatnonzero(mine.any(0))
     window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     grid = terrain.grid
@@ -174,12 +175,24 @@ def _labels(z, upwards):
 def parts_of(
     catchments: Int[np.ndarray, "rows columns"], parts: int
 ) -> Int[np.ndarray, "rows columns"]:
-    """The part of each cell: catchments, from the largest on, join the smallest part so far."""
-    sizes = np.bincount(catchments[catchments >= 0])
-    filled, part = np.zeros(parts), np.zeros(sizes.size, int)
-    for k, size in enumerate(sizes):
-        part[k] = int(filled.argmin())
-        filled[part[k]] += size
+    """The part of each cell: catchments in their order around the terrain, cut into equal areas.
+
+    Neighbours share a part, so that the box around it is small. Every part has a catchment; a large
+    one makes a large part.
+    """
+    rows, columns = np.nonzero(catchments >= 0)
+    owner = catchments[rows, columns]
+    sizes = np.bincount(owner)
+    down = np.bincount(owner, rows) / sizes - rows.mean()
+    right = np.bincount(owner, columns) / sizes - columns.mean()
+    order = np.argsort(np.arctan2(down, right), kind="stable")
+    middles = np.cumsum(sizes[order]) - sizes[order] / 2
+    first = np.searchsorted(middles, sizes.sum() * np.arange(parts) / parts)
+    step = np.arange(parts)
+    first = np.maximum.accumulate(first - step) + step  # one catchment each
+    first = np.minimum(first, sizes.size - parts + step)
+    part = np.empty(sizes.size, int)
+    part[order] = np.searchsorted(first, np.arange(sizes.size), side="right") - 1
     return np.where(catchments >= 0, part[catchments], -1)
 
 
