@@ -1,6 +1,6 @@
 """Commit what a system's small presets gave: `python -m assay.app.results climate_impact`.
 
-Runs every study of the system at ``small``, writes ``results/<study>.small.json`` into the system's
+Runs every study of the system at ``small`` (or one: ``climate_impact/flood_risk``), writes ``results/<study>.small.json`` into the system's
 folder and rewrites the *Results* section of its paper card from those files. Nobody edits either by
 hand; the house tests compare them.
 """
@@ -80,9 +80,11 @@ def write_card(folder: Path) -> None:
 
 def main(names: list[str]) -> None:
     """Run the small presets of the systems named, or of all, and commit what came out."""
-    for system in map(find_system, names or sorted(systems())):
+    for said in names or sorted(systems()):
+        system_name, _, only = said.partition("/")
+        system = find_system(system_name)
         folder = _folder(system)
-        for name in system.studies:
+        for name in [only] if only else system.studies:
             study = system.study(name)
             if PRESET not in study.presets:
                 continue
