@@ -1,8 +1,8 @@
 """Commit what a system's small presets gave: `python -m assay.app.results climate_impact`.
 
-Runs every study of the system at ``small`` (or one: ``climate_impact/flood_risk``), writes ``results/<study>.small.json`` into the system's
-folder and rewrites the *Results* section of its paper card from those files. Nobody edits either by
-hand; the house tests compare them.
+Runs every study of the system at ``small`` (or one: ``climate_impact/flood_risk``), writes
+``results/<study>.small.json`` into the system's folder and rewrites the *Results* section of its
+paper card from those files. Nobody edits either by hand; the house tests compare them.
 """
 
 import json
