@@ -64,7 +64,8 @@ def write_report(run: "Run", study: "Study") -> Path:
     )
     write_text(folder / "index.html", page)
     write_text(folder / "report.md", _render("report.md", **content))
-    data = {**run.summary, "figures": [{"name": s.name, "files": s.files} for s in shown]}
+    figures = [{"name": s.name, "files": s.files} for s in shown]
+    data = {**run.summary, "figures": figures, "problems": problems}
     write_text(folder / "report.json", json.dumps(data, indent=1))
     return folder / "index.html"
 

@@ -40,7 +40,7 @@ def uncertainty_workflow(points: int = POINTS) -> Workflow:
 
 def uncertainty() -> Study:
     """Spread of the expected annual damage, and the share of it that each unknown explains."""
-    many = 32
+    many = 16
     return Study(
         uncertainty_workflow(),
         title="How far may the expected annual damage be off, and which unknown is to blame?",
@@ -89,13 +89,13 @@ def uncertainty() -> Study:
             ),
             "small": Preset(
                 set={
-                    "terrain.rows": 128,
-                    "terrain.columns": 128,
+                    "terrain.rows": 96,
+                    "terrain.columns": 96,
                     "design.points": many,
                     "members.member": list(range(members_of(many))),
                 },
                 seeds=5,
-                note="224 members of 128 x 128 cells for each of five designs and settlements.",
+                note="112 members of 96 x 96 cells for each of five designs and settlements.",
             ),
         },
         figures="assay.systems.climate_impact.figures_uncertainty:uncertainty_figures",
