@@ -9,7 +9,7 @@ from assay.core.workflow import Workflow
 from assay.errors import AssayError
 from assay.systems.climate_impact import data, water
 from assay.systems.climate_impact.inundation import inundation
-from assay.systems.climate_impact.rain import Hyetograph
+from assay.systems.climate_impact.rain import Hyetograph, RainField
 from assay.systems.climate_impact.rasters import Grid, Roughness, Terrain
 
 SHAPE = (6, 9)
@@ -112,3 +112,13 @@ def test_they_stand_in_a_workflow_and_may_be_left_out(tmp_path):
 def test_slips_are_told_in_one_line(make, message):
     with pytest.raises(AssayError, match=message):
         make()
+
+
+def test_rain_on_the_terrains_grid_falls_where_it_is_said_to():
+    rates = np.zeros((1, *SHAPE))
+    rates[0, :, :3] = 30.0
+    rain = RainField(np.array([0.0, 3600.0]), rates, GRID, "in the west", 10.0)
+    maps = inundation(TERRAIN, ROUGH, rain, end_h=1.0, boundary="closed")
+
+    assert maps.ledger.rain_m3 == pytest.approx(0.03 * 6 * 3 * 2500.0)
+    assert maps.max_depth_m.values[:, 0].min() > maps.max_depth_m.values[:, -1].max()

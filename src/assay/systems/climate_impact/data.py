@@ -162,7 +162,7 @@ def design_storm(
         duration_h: Length of the storm (h).
         block_min: Length of the blocks it is made of (min).
         exponent: Depth grows with duration to this power.
-        runoff_coefficient: Share of the rain that runs off; infiltration is not modelled.
+        runoff_coefficient: Share of the rain that runs off; 1 where soil drinks later.
     """
     statistics = DepthDuration(location_mm, scale_mm, shape, 24.0, exponent)
     return rain.alternating_blocks(
@@ -231,7 +231,7 @@ def fitted_storm(
         return_period_years: How rarely such a storm comes (years).
         duration_h: Length of the storm (h).
         block_min: Length of the blocks it is made of (min).
-        runoff_coefficient: Share of the rain that runs off; infiltration is not modelled.
+        runoff_coefficient: Share of the rain that runs off; 1 where soil drinks later.
     """
     return rain.alternating_blocks(
         statistics,

@@ -18,7 +18,18 @@ import numpy as np
 from assay.errors import DataError
 from assay.systems.climate_impact.tables import unit_factor
 
-__all__ = ["Source", "horizontal_crs", "read_source", "require_size"]
+__all__ = [
+    "READERS",
+    "Source",
+    "axis_of",
+    "horizontal_crs",
+    "is_easting",
+    "known_crs",
+    "netcdf_crs",
+    "read_geotiff",
+    "read_source",
+    "require_size",
+]
 
 LOWEST_M, HIGHEST_M = -500.0, 9000.0  # the Dead Sea's shore and Mount Everest, with room
 MOST_CELLS = 500_000_000  # 4 GB in float64
@@ -77,12 +88,12 @@ def read_source(
     file = Path(path)
     if not file.is_file():
         raise DataError("no such file", where=str(file), accepted="GeoTIFF, .asc, .zip or .nc")
-    read = _READERS.get(file.suffix.lower(), _read_geotiff)
+    read = READERS.get(file.suffix.lower(), read_geotiff)
     source = read(file)
     values = source.values
     if missing_value is not None:
         values = np.where(values == missing_value, np.nan, values)
-    known = _known_crs(source, crs)
+    known = known_crs(source, crs)
     factor = _metres_per_unit(unit or source.unit, known, source.where)
     if unit and source.unit and factor != _metres_per_unit(source.unit, known, source.where):
         raise DataError(
@@ -93,7 +104,8 @@ def read_source(
     return replace(source, values=values * factor, unit="m", crs=horizontal_crs(known))
 
 
-def _read_geotiff(file: Path) -> Source:
+def read_geotiff(file: Path) -> Source:
+    """Read one band of a GeoTIFF."""
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
@@ -265,25 +277,26 @@ def _read_netcdf(file: Path) -> Source:
     field = fields[names[0]]
     if missing := [str(n) for n in field.dims if n not in data.coords]:
         raise DataError(f"has no coordinates {missing[0]!r}", where=str(file), accepted="CF axes")
-    if _is_easting(data[field.dims[0]]):
+    if is_easting(data[field.dims[0]]):
         field = field.transpose()
     y, x = (data[n] for n in field.dims)
-    (south, dy, up), (west, dx, right) = _axis(y, file), _axis(x, file)
+    (south, dy, up), (west, dx, right) = axis_of(y, file), axis_of(x, file)
     values = np.array(field, float)[:: -1 if up else 1, :: 1 if right else -1]
     degrees = str(x.attrs.get("units", "")).startswith("degree")
     if degrees and west >= 180.0:
         west -= 360.0
-    crs = _netcdf_crs(data, data[names[0]], str(file)) or ("OGC:CRS84" if degrees else "")
+    crs = netcdf_crs(data, data[names[0]], str(file)) or ("OGC:CRS84" if degrees else "")
     unit = str(field.attrs.get("units", ""))
     return Source(values.copy(), west, south + dy * y.size, dx, dy, crs, unit, str(file))
 
 
-def _is_easting(axis: Any) -> bool:
+def is_easting(axis: Any) -> bool:
+    """Whether a coordinate of a NetCDF file runs from west to east."""
     said = (axis.attrs.get("axis"), axis.attrs.get("standard_name"), str(axis.name).lower())
     return not {"X", "projection_x_coordinate", "x", "lon", "longitude"}.isdisjoint(said)
 
 
-def _axis(axis: Any, file: Path) -> tuple[float, float, bool]:
+def axis_of(axis: Any, file: Path) -> tuple[float, float, bool]:
     """Lowest edge, spacing, and whether an axis ascends."""
     centres = np.asarray(axis, float)
     if axis.attrs.get("units") in ("km", "kilometre", "kilometer"):
@@ -297,7 +310,7 @@ def _axis(axis: Any, file: Path) -> tuple[float, float, bool]:
     return float(even[0]) - spacing / 2, spacing, ascends
 
 
-def _netcdf_crs(data: Any, field: Any, where: str) -> str:
+def netcdf_crs(data: Any, field: Any, where: str) -> str:
     """The grid mapping, empty if there is none."""
     from pyproj import CRS
     from pyproj.exceptions import CRSError
@@ -315,7 +328,7 @@ def _netcdf_crs(data: Any, field: Any, where: str) -> str:
         raise DataError(f"grid mapping {mapping!r} cannot be read", where=where) from error
 
 
-_READERS = {
+READERS = {
     ".asc": _read_ascii,
     ".zip": _read_ascii,
     ".nc": _read_netcdf,
@@ -327,7 +340,7 @@ _READERS = {
 # -- what a file says and what it must ----------------------------------------------------------
 
 
-def _known_crs(source: Source, said: str | None) -> Any:
+def known_crs(source: Source, said: str | None) -> Any:
     """The coordinate system of the file or, if it has none, the one it is said to have."""
     from pyproj import CRS
     from pyproj.exceptions import CRSError

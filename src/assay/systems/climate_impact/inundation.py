@@ -9,7 +9,7 @@ from assay.core.component import component
 from assay.core.records import Records
 from assay.core.task import task
 from assay.systems.climate_impact.forcing import SIDES, Series, Soil
-from assay.systems.climate_impact.rain import Hyetograph
+from assay.systems.climate_impact.rain import Hyetograph, RainField
 from assay.systems.climate_impact.rasters import Grid, Raster, Roughness, Terrain
 from assay.systems.climate_impact.solver import Boundaries, Flow, Ledger, Side, simulate
 from assay.systems.climate_impact.water import Inflow, SideName, Stage
@@ -52,7 +52,7 @@ class FloodMaps(NamedTuple):
 def inundation(
     terrain: Terrain,
     roughness: Roughness,
-    rain: Hyetograph,
+    rain: Hyetograph | RainField,
     soil: Soil | None = None,
     rivers: list[Inflow] | None = None,
     levels: list[Stage] | None = None,
@@ -72,7 +72,7 @@ def inundation(
     Args:
         terrain: Elevation on a projected grid; cells without data are walls.
         roughness: Manning coefficient on the same grid.
-        rain: Rain on every cell alike.
+        rain: Rain on every cell alike, or on the terrain's grid.
         soil: Soil that drinks what stands on it; sealed ground if not given.
         rivers: What enters the map at points.
         levels: Water levels that sides are held at; such a side is closed otherwise.

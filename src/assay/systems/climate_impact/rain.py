@@ -17,12 +17,14 @@ import numpy as np
 from jaxtyping import Float
 
 from assay.errors import DataError, ParameterError
+from assay.systems.climate_impact.rasters import Grid
 
 __all__ = [
     "DepthDuration",
     "Distribution",
     "Hyetograph",
     "LMoments",
+    "RainField",
     "alternating_blocks",
     "fit_depths",
     "fit_gev",
@@ -57,6 +59,31 @@ class Hyetograph:
         """Rain up to the last time (mm)."""
         spans = np.diff(self.times_s)
         return float(spans @ self.rain_mm_per_h[: spans.size]) / 3600.0
+
+
+@dataclass(frozen=True)
+class RainField:
+    """Rain over time and space.
+
+    Attributes:
+        times_s: Increasing times (s); the rates i fall from time i to time i + 1.
+        rain_mm_per_h: Rates (mm/h), shape ``(times - 1, rows, columns)``; dry after the last time.
+        grid: Where the cells lie: the grid of the terrain.
+        label: What it is, for people.
+        return_period_years: How rarely such a storm comes (years).
+    """
+
+    times_s: Float[np.ndarray, " times"]
+    rain_mm_per_h: Float[np.ndarray, "rates rows columns"]
+    grid: Grid
+    label: str
+    return_period_years: float
+
+    @property
+    def depth_mm(self) -> Float[np.ndarray, "rows columns"]:
+        """Rain of each cell up to the last time (mm)."""
+        hours = np.diff(self.times_s) / 3600.0
+        return np.tensordot(hours, self.rain_mm_per_h[: hours.size], axes=1)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from assay.errors import DataError, did_you_mean
 
 _HEADER = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<unit>[^\]]*)\])?$")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
-_UNIT = re.compile(
+UNIT = re.compile(
     r"[^\W\d]+(?:(?: ?\^ ?| ?\*\* ?)?-?[1-3])?(?: ?[ */·] ?[^\W\d]+(?:(?:\^|\*\*)?-?[1-3])?)*|%"
 )
 
@@ -128,7 +128,7 @@ def unit_factor(unit: str, wanted: str, where: str) -> float:
     """
     import pint
 
-    if not _UNIT.fullmatch(unit.strip()):  # pint would evaluate 9**9**9
+    if not UNIT.fullmatch(unit.strip()):  # pint would evaluate 9**9**9
         raise DataError(
             f"is in {unit[:40]!r}", where=where, accepted=f"a unit that converts to {wanted}"
         )

@@ -1,0 +1,297 @@
+"""A stochastic weather generator: wet and dry days by a Markov chain, gamma amounts, by month.
+
+Notable in this file:
+
+* *What is generated can be fitted again.* A wet day has more than ``wet_mm``; its amount is that
+  threshold plus a gamma variate, so no wet day comes out dry.
+* *A chain without a loop.* With one uniform number a day, the next state is wet whatever the last
+  was, dry whatever it was, or it depends. Only the days that decide alone matter, so ten
+  thousand years are a running maximum away.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+
+from assay.core.component import File, Seed, component
+from assay.errors import DataError
+from assay.systems.climate_impact import rain
+from assay.systems.climate_impact.rain import DepthDuration
+from assay.systems.climate_impact.series import rain_unit, read_stamps
+from assay.systems.climate_impact.tables import read_table
+
+__all__ = [
+    "DailyRain",
+    "WeatherModel",
+    "fit_days",
+    "fit_maxima",
+    "fit_weather",
+    "generate_weather",
+    "yearly_maxima",
+]
+
+DAYS_OF_MONTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+LEAST_WET_DAYS = 20  # of each month, over all years: fewer say little about a shape
+MOST_DAILY_MM = 2000.0  # the record of 24 h is 1825 mm
+DAY_S = 86400.0
+
+
+@dataclass(frozen=True)
+class WeatherModel:
+    """Daily rain by calendar month, January first.
+
+    Attributes:
+        wet_after_dry: Probability that the day after a dry one is wet, p01.
+        wet_after_wet: Probability that the day after a wet one is wet, p11.
+        shape: Shape of the gamma distribution of the rain above ``wet_mm`` on wet days.
+        scale_mm: Its scale (mm).
+        wet_mm: A day with more rain than this is wet (mm).
+        note: Where the numbers come from.
+    """
+
+    wet_after_dry: Float[np.ndarray, "12"]
+    wet_after_wet: Float[np.ndarray, "12"]
+    shape: Float[np.ndarray, "12"]
+    scale_mm: Float[np.ndarray, "12"]
+    wet_mm: float
+    note: str = ""
+
+    @property
+    def wet_share(self) -> Float[np.ndarray, "12"]:
+        """Share of wet days if a month went on for ever: p01 / (1 + p01 - p11)."""
+        return self.wet_after_dry / (1.0 + self.wet_after_dry - self.wet_after_wet)
+
+    @property
+    def wet_day_mm(self) -> Float[np.ndarray, "12"]:
+        """Mean rain of a wet day (mm)."""
+        return self.wet_mm + self.shape * self.scale_mm
+
+
+@dataclass(frozen=True)
+class DailyRain:
+    """Generated rain: years of 365 days from 1 January, without leap days.
+
+    Attributes:
+        rain_mm: Rain of each day (mm).
+        note: Where it comes from.
+    """
+
+    rain_mm: Float[np.ndarray, "years 365"]
+    note: str = ""
+
+
+# -- components ---------------------------------------------------------------------------------
+
+
+@component(version="1", requires=("pint", "scipy"))
+def fit_weather(
+    *,
+    path: File,
+    date_column: str = "date",
+    rain_column: str = "rain",
+    unit: str | None = None,
+    wet_mm: Annotated[float, Field(ge=0, le=5)] = 0.1,
+    gaps: Literal["refuse", "skip"] = "refuse",
+) -> WeatherModel:
+    """Fit the weather generator to a daily series.
+
+    Transition probabilities are counted, gamma distributions fitted by maximum likelihood.
+
+    Args:
+        path: CSV file with one row per day.
+        date_column: Column of the dates (ISO 8601, as in 2007-06-08).
+        rain_column: Column of the rain.
+        unit: Unit of the rain, such as mm, unless the header says it, as in ``rain [mm]``.
+        wet_mm: A day with more rain than this is wet (mm).
+        gaps: What to do with missing days: refuse, or skip the days they touch.
+
+    Raises:
+        DataError: With file and line, if a day is missing or there twice, or rain is negative or
+            implausible; or if a month has too few wet days.
+    """
+    table = read_table(path)
+    name, when = table.column(rain_column), table.column(date_column)
+    unit_of_rain = rain_unit(table.units.get(name) or unit or "", f"{table.where}, {name}")
+    a_day = 1.0 if unit_of_rain.kind == "depth" else 24.0
+    values = table.numbers(name) * unit_of_rain.factor * a_day
+    if table.units.get(when):
+        raise DataError("holds numbers", where=f"{table.where}, {when}", accepted="dates")
+    days = np.round(read_stamps(table, when) / DAY_S, 6)
+    months = np.array([datetime.fromisoformat(text).month for text in table.columns[when]])
+    _require_days(days, values, table.places, gaps)
+    known = np.isfinite(values)
+    note = f"{int(known.sum())} days of {path.name}"
+    return fit_days(days[known], months[known], values[known], wet_mm=wet_mm, note=note)
+
+
+@component(version="1", requires=("numpy",), keep=False)
+def generate_weather(
+    model: WeatherModel, *, years: Annotated[int, Field(ge=1, le=100_000)] = 1000, seed: Seed
+) -> DailyRain:
+    """Draw years of daily rain.
+
+    Args:
+        model: The weather.
+        years: How many years of 365 days.
+        seed: Seed of the draw.
+    """
+    random = np.random.default_rng(seed)
+    month = np.tile(np.repeat(np.arange(12), DAYS_OF_MONTHS), years)
+    wet = _chain(model.wet_after_dry[month], model.wet_after_wet[month], random.random(month.size))
+    rainy = month[wet]
+    amounts = np.zeros(month.size)
+    amounts[wet] = model.wet_mm + random.gamma(model.shape[rainy], model.scale_mm[rainy])
+    note = f"{years} years generated from {model.note or 'a weather model'}"
+    return DailyRain(amounts.reshape(years, 365), note)
+
+
+@component(version="1", requires=("scipy",))
+def fit_maxima(
+    daily: DailyRain,
+    *,
+    distribution: rain.Distribution = "gev",
+    exponent: Annotated[float, Field(gt=0, lt=1)] = 0.35,
+    day_factor: Annotated[float, Field(ge=1, le=1.5)] = 1.0,
+) -> DepthDuration:
+    """Fit rain statistics to the wettest day of each generated year.
+
+    Args:
+        daily: Generated rain.
+        distribution: ``gev`` or ``gumbel``.
+        exponent: Depth grows with duration to this power; daily rain alone cannot tell it.
+        day_factor: Wettest 24 hours over wettest calendar day; above 1, since a storm may fall on
+            two days.
+
+    Raises:
+        DataError: If there are fewer than ten years.
+    """
+    return rain.fit_depths(
+        yearly_maxima(daily) * day_factor,
+        distribution=distribution,
+        reference_h=24.0,
+        exponent=exponent,
+    )
+
+
+# -- fitting ------------------------------------------------------------------------------------
+
+
+def yearly_maxima(daily: DailyRain) -> Float[np.ndarray, " years"]:
+    """The wettest day of each year (mm)."""
+    return daily.rain_mm.max(axis=1)
+
+
+def fit_days(
+    day: Float[np.ndarray, " days"],
+    month: Int[np.ndarray, " days"],
+    rain_mm: Float[np.ndarray, " days"],
+    *,
+    wet_mm: float,
+    note: str = "",
+) -> WeatherModel:
+    """Fit a weather model to days in order.
+
+    Args:
+        day: Number of each day, increasing; a step of more than one is a gap.
+        month: Its month, 1 to 12; a transition belongs to the month of its second day.
+        rain_mm: Its rain (mm).
+        wet_mm: A day with more rain than this is wet (mm).
+        note: Where the days come from.
+
+    Raises:
+        DataError: If a month has too few wet days, or no transition of a kind.
+    """
+    wet = rain_mm > wet_mm
+    follows = np.diff(day) == 1.0
+    before, after, later = wet[:-1][follows], wet[1:][follows], month[1:][follows]
+    found = np.empty((4, 12))
+    for k in range(12):
+        here = later == k + 1
+        amounts = rain_mm[wet & (month == k + 1)] - wet_mm
+        dry, rainy = int((here & ~before).sum()), int((here & before).sum())
+        if amounts.size < LEAST_WET_DAYS or min(dry, rainy) == 0:
+            raise DataError(
+                f"month {k + 1} has {amounts.size} wet days", where=note,
+                accepted=f"at least {LEAST_WET_DAYS}, and days after dry and after wet ones",
+                next="Bring a longer series, or lower wet_mm.",
+            )  # fmt: skip
+        found[0, k] = (here & ~before & after).sum() / dry
+        found[1, k] = (here & before & after).sum() / rainy
+        found[2:, k] = _gamma(amounts, f"{note}, month {k + 1}")
+    return WeatherModel(found[0], found[1], found[2], found[3], float(wet_mm), note)
+
+
+def _gamma(amounts: np.ndarray, where: str) -> tuple[float, float]:
+    """Shape and scale of the likeliest gamma distribution; its mean is that of the sample."""
+    from scipy.optimize import brentq
+    from scipy.special import digamma
+
+    mean = float(amounts.mean())
+    spread = math.log(mean) - float(np.log(amounts).mean())  # = ln(shape) - digamma(shape)
+    if not spread > 1e-9:
+        raise DataError("all wet days have the same rain", where=where)
+
+    def excess(log_shape: float) -> float:
+        return log_shape - float(digamma(math.exp(log_shape))) - spread
+
+    found: Any = brentq(excess, -20.0, 25.0)
+    shape = math.exp(found)
+    return shape, mean / shape
+
+
+def _require_days(
+    days: np.ndarray, values: np.ndarray, places: list[str], gaps: Literal["refuse", "skip"]
+) -> None:
+    """Refuse days out of order, hours, gaps and rain that is none."""
+    steps = np.diff(days)
+    for wrong, said in (
+        (steps == 0, "the day is there twice"),
+        (steps < 0, "the day lies before the one above it"),
+        (steps % 1.0 != 0, "the time is not that of the line above, a day later"),
+        ((steps > 1) & (gaps == "refuse"), "days are missing before this one"),
+    ):
+        if wrong.any():
+            raise DataError(
+                said, where=places[int(wrong.argmax()) + 1], accepted="one row per day",
+                next="Say gaps=skip to leave out missing days." if "missing" in said else "",
+            )  # fmt: skip
+    lost = np.isnan(values) & (gaps == "refuse")
+    odd = (values < 0) | (values > MOST_DAILY_MM)
+    for place, missing, value in itertools.compress(
+        zip(places, lost, values, strict=True), lost | odd
+    ):
+        raise DataError(
+            "the rain is missing" if missing else f"a day with {value:g} mm", where=place,
+            accepted=f"0 to {MOST_DAILY_MM:g} mm",
+            next="Say gaps=skip to leave out missing days." if missing else "Is the unit right?",
+        )  # fmt: skip
+
+
+# -- generating ---------------------------------------------------------------------------------
+
+
+def _chain(
+    after_dry: Float[np.ndarray, " days"],
+    after_wet: Float[np.ndarray, " days"],
+    uniform: Float[np.ndarray, " days"],
+) -> Bool[np.ndarray, " days"]:
+    """States of a two-state chain: wet after dry if u < p01, wet after wet if u < p11.
+
+    u below both is wet and above both dry, whatever the day before. Between them the state stays if
+    p11 > p01 and turns if p11 < p01; so a state is that of the last day that was decided, turned as
+    often as there were turns since. The first day is drawn from its month's stationary share.
+    """
+    low, high = np.minimum(after_dry, after_wet), np.maximum(after_dry, after_wet)
+    decided = (uniform < low) | (uniform >= high)
+    wet = uniform < low
+    share = after_dry[0] / (1.0 + after_dry[0] - after_wet[0])
+    decided[0], wet[0] = True, uniform[0] < share
+    last = np.maximum.accumulate(np.where(decided, np.arange(uniform.size), 0))
+    turns = np.cumsum(~decided & (after_wet < after_dry))
+    return wet[last] ^ ((turns - turns[last]) % 2 == 1)
