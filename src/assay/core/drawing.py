@@ -48,6 +48,8 @@ class Shown:
     svg: str = ""
     png: str = ""
     alt: str = ""
+    wide: bool = False
+    """Whether it takes the whole width of the page: pictures, and charts with several panels."""
 
 
 def write_figure(figure: Figure, folder: Path) -> Shown:
@@ -73,6 +75,7 @@ def _write_chart(figure: Chart, folder: Path, shown: Shown) -> None:
     spec["config"] = VEGA_CONFIG
     if "width" not in spec and not _has_panels(spec):
         spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+    shown.wide = _has_panels(spec)
     fixed = {**spec, "width": 560} if spec.get("width") == "container" else spec
     shown.svg = vl_convert.vegalite_to_svg({**fixed, "background": "white"}, vl_version=_version())
     figure.data.to_csv(folder / f"{figure.name}.csv", index=False)
@@ -96,7 +99,7 @@ def _write_picture(figure: Picture, folder: Path, shown: Shown) -> None:
         figure.figure.savefig(folder / f"{figure.name}.svg", bbox_inches="tight")
     (folder / f"{figure.name}.png").write_bytes(drawn.getvalue())
     shown.png = base64.b64encode(drawn.getvalue()).decode()
-    shown.alt = figure.alt
+    shown.alt, shown.wide = figure.alt, True
     shown.files = [f"{figure.name}.png", f"{figure.name}.svg"]
     for name, write in figure.files.items():
         if Path(name).name != name or name == "..":

@@ -45,8 +45,8 @@ def spread_of_damage(run: Run) -> Chart:
         y=alt.Y("value:Q", title=f"expected annual damage ({unit})"),
         tooltip=["unknown", "taken", alt.Tooltip("value:Q", format=",.4~s"), "seed"],
     )  # fmt: skip
-    chart = points.properties(width=165, height=150).facet(
-        facet=alt.Facet("unknown:N", title=None), columns=2
+    chart = points.properties(width=240, height=150).facet(
+        facet=alt.Facet("unknown:N", title=None), columns=3
     )
     return Chart(
         "spread_of_damage",

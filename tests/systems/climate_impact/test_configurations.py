@@ -1,0 +1,72 @@
+"""The framework's promise: every hazard model, driver and impact model goes with every other."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from assay.core.files import read_study
+from assay.core.study import Study
+from assay.core.workflow import Workflow
+from assay.systems.climate_impact import data, impact, scenarios, series
+from assay.systems.climate_impact.finite_volume import shallow_water
+from assay.systems.climate_impact.inundation import inundation
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "flood").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_every_configuration_in_a_file_runs(path, tmp_path):
+    run = read_study(path).run(store=tmp_path, workers=0, progress=False)
+
+    assert run.ok, run.summary["errors"]
+    assert len(run.records)
+
+
+def observed(flow, storm):
+    return flow.step(
+        "rain", series.observed_rain, path=storm, return_period_years=50.0, rain_column="rain"
+    )
+
+
+def design(flow, storm):
+    return flow.step("rain", data.design_storm, return_period_years=50.0)
+
+
+def warmer(flow, storm):
+    rain = flow.step("today", data.design_storm, return_period_years=50.0)
+    return flow.step("rain", scenarios.scale_rain, rain=rain, warming_k=2.0)
+
+
+def uncertain(flow):
+    return {"curve": flow.step("curve", impact.uncertain_curve, region="Asia")}
+
+
+def continental(flow):
+    return {"region": "Europe"}
+
+
+HAZARDS = {"inertial": inundation, "full": shallow_water}
+DRIVERS = {"observed": observed, "design": design, "warmer": warmer}
+IMPACTS = {"continental": continental, "uncertain": uncertain}
+COMBINATIONS = list(itertools.product(HAZARDS, DRIVERS, IMPACTS))
+
+
+@pytest.mark.parametrize(("hazard", "driver", "curve"), COMBINATIONS)
+def test_every_hazard_goes_with_every_driver_and_every_impact(hazard, driver, curve, tmp_path):
+    flow = Workflow("flow")
+    terrain = flow.step("terrain", data.jacksboro, rows=20, columns=20)
+    grid = flow.step("grid", data.drain, terrain=terrain)
+    rough = flow.step("rough", data.uniform_roughness, terrain=grid)
+    rain = DRIVERS[driver](flow, EXAMPLES[0].parent / "storm.csv")
+    flood = flow.step("flood", HAZARDS[hazard], terrain=grid, roughness=rough, rain=rain, end_h=3.0)
+    exposure = flow.step("exposure", data.synthetic_settlement, terrain=terrain, count=20)
+    losses = flow.step(
+        "losses", impact.storm_losses, flood=flood, exposure=exposure, **IMPACTS[curve](flow)
+    )
+    flow.step("risk", impact.annual_damage, losses=[losses])
+    run = Study(flow).run(workers=0, store=tmp_path, progress=False, report=False)
+
+    assert run.ok, run.summary["errors"]
+    damage = run.records.set_index("measure")["value"]["expected_annual_damage"]
+    assert damage >= 0.0
