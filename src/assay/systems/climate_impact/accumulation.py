@@ -1,7 +1,7 @@
 """Where water gathers by the faces that the solver knows: what the learned model sees of it.
 
-`drainage` sends water along the steepest of all directions, as a hillslope does; the solver moves it
-through four faces and never diagonally, and a net that is to repeat the solver needs its way.
+`drainage` sends water along the steepest of all directions, as a hillslope does; the solver moves
+it through four faces and never diagonally, and a net that is to repeat the solver needs its way.
 """
 
 from typing import Any

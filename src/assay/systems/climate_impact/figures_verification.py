@@ -89,7 +89,6 @@ def profiles(run: Run, case: str) -> Chart:
     drawn = data[(data["line"] != "known") | (data["resolution"] == finest)]
     solvers = list(dict.fromkeys(data["solver"]))
     width = {"width": 350} if len(solvers) > 1 else {}
-    wide = {"width": 350} if len(solvers) > 1 else {}
     panels = [
         alt.Chart(drawn[drawn["solver"] == solver])
         .mark_line(strokeWidth=1.8)

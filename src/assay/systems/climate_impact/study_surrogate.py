@@ -82,7 +82,6 @@ def surrogate_workflow() -> Workflow:
 
 def surrogate() -> Study:
     """May a learned model stand in for the solver, and where does it fail?"""
-    many = {"floods": "many"}
     return Study(
         surrogate_workflow(),
         title="May a net that learned from the solver stand in for it on ground it never saw?",
@@ -129,6 +128,7 @@ def surrogate() -> Study:
 
 
 def _claims() -> list[Claim]:
+    many = {"floods": "many"}
     return [
         Claim(
             id="S1",
