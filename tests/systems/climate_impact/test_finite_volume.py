@@ -155,6 +155,7 @@ def test_water_that_meets_a_wall_rises_as_the_reflected_bore(wall):
     )  # fmt: skip
     depth = made.flow.depth_m[0]
     assert depth[350:380] == pytest.approx(h2, rel=2e-3)
+    assert depth[~np.isnan(depth)][-5:] == pytest.approx(h2, rel=0.01)
     assert np.abs(made.qx_m2_per_s[0, 350:380]).max() < 0.02
     behind = (390.0 if wall == "NoData" else 400.0) - 20.0 * u1 * h1 / (h2 - h1)
     front = np.flatnonzero(depth > 0.5 * (h1 + h2))[0]
@@ -192,7 +193,7 @@ def test_water_at_the_edge_of_a_terrace_feels_the_whole_drop(drop):
     ).flow  # fmt: skip
     q = 30.0 / 3.6e6 * 5.0 * np.arange(1, 61)
     normal = (q * 0.03 / math.sqrt(drop / 5.0)) ** 0.6
-    assert flow.depth_m[0, 11:55:2] == pytest.approx(normal[11:55:2], rel=0.03)
+    assert flow.depth_m[0, 21:55:2] == pytest.approx(normal[21:55:2], rel=0.03)
 
 
 def test_water_over_a_bump_keeps_the_momentum_that_the_inertial_solver_drops():

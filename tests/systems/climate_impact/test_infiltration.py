@@ -49,7 +49,8 @@ def test_ponded_infiltration_is_the_root_that_lamberts_w_gives(before, hours, ra
     exponent = start + rate * hours / store
     assume(exponent < 600)
     expected = -store * lambertw(-start * np.exp(-exponent), -1).real - store
-    assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
+    if rate * hours > 1e-6 * store:  # nearer to its branch point W itself loses its digits
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
     residual = found - before - store * np.log((found + store) / (before + store)) - rate * hours
     assert residual == pytest.approx(0.0, abs=1e-9 * (1 + found))
 

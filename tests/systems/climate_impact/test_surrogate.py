@@ -93,6 +93,18 @@ def test_the_planes_of_an_even_slope_are_known():
     assert (planes[6] == 1).all()
 
 
+def test_a_tower_stands_above_the_mean_of_the_cells_around_it():
+    elevation = np.zeros((31, 31))
+    elevation[15, 15] = 8.1
+
+    tower = ground_of(elevation)
+    planes = ground_planes(tower, uniform_roughness(tower, 0.03))
+
+    assert np.sinh(planes[1, 15, 15]) == pytest.approx(8.1 - 8.1 / 81, rel=1e-5)
+    assert np.sinh(planes[1, 19, 11]) == pytest.approx(-0.1, rel=1e-5)
+    assert np.sinh(planes[0, 15, 15]) * 10.0 == pytest.approx(8.1 - 8.1 / 961, rel=1e-5)
+
+
 def test_a_wall_is_told_apart_and_its_height_is_not_seen():
     elevation = hills()
     elevation[3, 4] = np.nan
@@ -227,7 +239,17 @@ def _no_config(folder):
 
 
 def _other_model(folder):
-    (folder / "config.json").write_text('{"model_type": "bert", "format": 1}')
+    _replace(folder, '"assay-flood-unet"', '"bert"')
+
+
+def _later_format(folder):
+    _replace(folder, '"format": 1', '"format": 2')
+
+
+def _replace(folder, old, new):
+    text = (folder / "config.json").read_text()
+    assert old in text
+    (folder / "config.json").write_text(text.replace(old, new))
 
 
 def _not_json(folder):
@@ -235,8 +257,7 @@ def _not_json(folder):
 
 
 def _other_width(folder):
-    text = (folder / "config.json").read_text().replace('"channels": 4', '"channels": 8')
-    (folder / "config.json").write_text(text)
+    _replace(folder, '"channels": 4', '"channels": 8')
 
 
 def _cut_weights(folder):
@@ -252,7 +273,15 @@ def _lacks_a_weight(folder):
 
 @pytest.mark.parametrize(
     "damage",
-    [_no_config, _other_model, _not_json, _other_width, _cut_weights, _lacks_a_weight],
+    [
+        _no_config,
+        _other_model,
+        _later_format,
+        _not_json,
+        _other_width,
+        _cut_weights,
+        _lacks_a_weight,
+    ],
 )
 def test_a_folder_that_holds_no_such_model_is_refused_in_one_line(folder, damage):
     damage(folder)

@@ -84,6 +84,33 @@ def test_a_killed_training_goes_on_to_the_same_weights(in_task, monkeypatch, tmp
     assert losses(whole) == losses(resumed)
 
 
+def test_the_seed_decides_the_first_weights_and_each_step_draws_anew(in_task, monkeypatch):
+    drawn = []
+
+    def noting(floods, batch, random):
+        drawn.append(taken := draw(floods, batch, random))
+        return taken
+
+    draw = train._batch
+    monkeypatch.setattr(train, "_batch", noting)
+    first = [
+        in_task(
+            lambda s=seed: train_surrogate(*floods(), **{**SMALL, "seed": s}, steps=4, rate=1e-12),
+            f"first {seed}",
+        )
+        for seed in (5, 6)
+    ]
+    one, two = (load_file(fit.model / "model.safetensors")["head.weight"] for fit in first)
+    assert (one - two).abs().max() > 1e-3
+    assert len({tuple(rain.flatten().tolist()) for _, rain, *_ in drawn[:4]}) > 1
+
+
+def test_the_loss_is_the_mean_over_known_cells():
+    found, target = torch.tensor([[1.0, 2.0, 9.0]]), torch.tensor([[0.0, 4.0, 0.0]])
+
+    assert train._loss(found, target, torch.tensor([[1.0, 1.0, 0.0]])) == 2.5
+
+
 def test_only_the_share_asked_for_is_learned_from(in_task):
     few = in_task(lambda: train_surrogate(*floods(8), **SMALL, share=0.25, steps=3), "few")
     two = [values[:2] for values in floods(8)]

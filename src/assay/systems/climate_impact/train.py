@@ -183,8 +183,7 @@ def _optimise(
         for group in optimiser.param_groups:
             group["lr"] = rate * _schedule(step, steps)
         ground, rain, target, known = _batch(floods, batch, np.random.default_rng([seed, step]))
-        error = net(ground, rain) - target
-        loss = (known * error * error).sum() / known.sum()
+        loss = _loss(net(ground, rain), target, known)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), CLIP)
@@ -194,6 +193,12 @@ def _optimise(
             _checkpoint(folder, net, optimiser, losses, step + 1)
         context.progress(step + 1, steps, "steps")
     return losses
+
+
+def _loss(found: "Tensor", target: "Tensor", known: "Tensor") -> "Tensor":
+    """Mean squared error over the cells that have ground."""
+    error = known * (found - target)
+    return (error * error).sum() / known.sum()
 
 
 def _schedule(step: int, steps: int) -> float:
