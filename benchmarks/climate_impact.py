@@ -1,4 +1,4 @@
-"""Flood solver speed beside landlab and itzi, and beside what the memory of this core can deliver.
+"""Flood solver speed beside landlab, itzi and ANUGA, and beside what the memory of this core gives.
 
     python benchmarks/climate_impact.py [--quick] [--json FILE]
 
@@ -10,8 +10,18 @@ update is one full time step of one cell. What is timed:
   "tracked" adds what `simulate` does for velocity, hazard, arrival and the check for finite depths.
 * landlab OverlandFlow (de Almeida, float64 only): `run_one_step` over many stable steps at once,
   inner steps counted. `steep_slopes=True`, without which depths turn negative here.
+* ours full: the finite-volume solver of the full equations, second order in space and time; a step
+  has two stages.
 * itzi: one `SurfaceFlowSimulation.step` with `solve_dt`. Not like for like: its update also keeps
   velocity, direction and Froude number of every cell at every step.
+
+* ANUGA: the full equations on triangles. 2 x 2 of our cells make one square of four triangles, so
+  there are as many triangles as cells on the same land; an update is one triangle in one full step.
+  DE1 is second order in two stages, as ours is; DE0, its default, takes one. Steps are counted by
+  wrapping the method that takes one; output is asked for once per round.
+
+The learned model is timed against the local-inertial solver on one storm; what it costs does not
+depend on its training, so it has none here.
 
 Peers are installed from benchmarks/requirements.txt. Only the ratios travel between machines.
 """
@@ -33,7 +43,8 @@ os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", OPENBLAS_NUM_THREA
 import numpy as np
 from numba import njit
 
-from assay.systems.climate_impact import kernel, solver, tracking
+from assay.systems.climate_impact import data, hllc, kernel, solver, tracking
+from assay.systems.climate_impact.inundation import inundation
 
 CELL_M, MANNING, RAIN_M_PER_S, DEPTH_M, CFL, THETA = 10.0, 0.03, 1e-5, 0.02, 0.5, 0.9
 Steps = Callable[[int], int]  # asked for so many steps, took so many
@@ -136,6 +147,74 @@ def itzi(n: int, precision: str) -> Steps:
     return run
 
 
+def full(n: int, precision: str) -> Steps:
+    """The finite-volume solver, driven as `simulate_shallow_water` drives it, without tracking."""
+    terrain = fractal_terrain(n)
+    grid = solver._grid(terrain, np.full(terrain.shape, MANNING), DEPTH_M, np.dtype(precision))
+    scheme = solver._scheme(
+        solver.Boundaries(), cell_m=CELL_M, cfl=CFL, dt_max_s=5.0, theta=1.0, dry_depth_m=1e-4,
+        normal_slope=1e-3, epsilon=float(np.finfo(precision).eps),
+    )  # fmt: skip
+    z, h, u, v, a, peak = grid.state
+    other = tuple(np.zeros_like(h) for _ in range(3))
+    work = np.zeros((hllc.ROWS, h.shape[1]), h.dtype)
+    forcing = solver.forcing_of(solver._sources((), grid), z, grid.terrain)
+    account = np.zeros(kernel.ACCOUNTS)
+    clock = {"now": 0.0}
+
+    def run(steps: int) -> int:
+        clock["now"], taken = hllc.advance_finite_volume(
+            (z, a, peak), (h, u, v), other, work, forcing, scheme, RAIN_M_PER_S, grid.cells,
+            clock["now"], 1e12, steps, account,
+        )  # fmt: skip
+        return taken
+
+    return run
+
+
+def anuga(n: int, algorithm: str = "DE1") -> Steps:
+    """ANUGA on as many triangles as the grid has cells, one thread; see above for the count."""
+    import anuga as package
+
+    squares = n // 2
+    side_m = n * CELL_M
+    mesh = package.rectangular_cross(squares, squares, len1=side_m, len2=side_m)
+    domain = package.Domain(*mesh, verbose=False)
+    domain.set_flow_algorithm(algorithm)
+    domain.set_store(False)
+    domain.set_omp_num_threads(1)
+    terrain = fractal_terrain(n)
+    x, y = domain.get_centroid_coordinates(absolute=True).T
+    column = np.minimum((x / CELL_M).astype(int), n - 1)
+    row = np.minimum((y / CELL_M).astype(int), n - 1)
+    bed = terrain[row, column]
+    domain.set_quantity("elevation", bed, location="centroids")
+    domain.set_quantity("stage", bed + DEPTH_M, location="centroids")
+    domain.set_quantity("friction", MANNING)
+    wall = package.Reflective_boundary(domain)
+    domain.set_boundary(dict.fromkeys(("left", "right", "top", "bottom"), wall))
+    package.Rate_operator(domain, rate=RAIN_M_PER_S)
+    name = {"DE0": "evolve_one_euler_step", "DE1": "evolve_one_rk2_step"}[algorithm]
+    step, count = getattr(domain, name), {"inner": 0}
+
+    def counting(*arguments: Any) -> Any:
+        count["inner"] += 1
+        return step(*arguments)
+
+    setattr(domain, name, counting)
+    clock = {"dt": 0.1}
+
+    def run(steps: int) -> int:
+        count["inner"] = 0
+        seconds = clock["dt"] * steps
+        for _ in domain.evolve(yieldstep=seconds, duration=seconds, skip_initial_step=True):
+            pass
+        clock["dt"] = seconds / count["inner"]
+        return count["inner"]
+
+    return run
+
+
 @njit(cache=True)
 def _scaled_add(a: np.ndarray, b: np.ndarray, factor: float) -> None:
     for i in range(a.size):
@@ -169,6 +248,28 @@ def resident_rate(precision: str) -> float:
     return best
 
 
+def surrogate_speed_up(n: int) -> float:
+    """Processor time of the solver over that of the learned model: a storm followed for 12 h."""
+    import torch
+
+    from assay.systems.climate_impact.surrogate import UNet, predict_depth_m
+
+    torch.set_num_threads(1)
+    terrain = data.drain(data.jacksboro(rows=n, columns=n))
+    roughness = data.uniform_roughness(terrain)
+    storm = data.design_storm(return_period_years=100.0)
+    net = UNet(16, 3).eval()
+    best = {"solver": np.inf, "learned": np.inf}
+    for _ in range(3):
+        begin = time.process_time()
+        inundation(terrain, roughness, storm, end_h=12.0, boundary="normal_depth", dt_max_s=20.0)
+        middle = time.process_time()
+        predict_depth_m(net, terrain, roughness, storm)
+        best["solver"] = min(best["solver"], middle - begin)
+        best["learned"] = min(best["learned"], time.process_time() - middle)
+    return best["solver"] / best["learned"]
+
+
 def contenders(n: int) -> dict[str, Callable[[], Steps]]:
     """Every code that can be timed on an ``n`` by ``n`` grid, not yet built."""
     return {
@@ -176,9 +277,13 @@ def contenders(n: int) -> dict[str, Callable[[], Steps]]:
         "ours float64, tracked": lambda: ours(n, "float64", tracked=True),
         "ours float32": lambda: ours(n, "float32"),
         "ours float32, tracked": lambda: ours(n, "float32", tracked=True),
+        "ours full float64": lambda: full(n, "float64"),
+        "ours full float32": lambda: full(n, "float32"),
         "landlab float64": lambda: landlab(n),
         "itzi float64": lambda: itzi(n, "float64"),
         "itzi float32": lambda: itzi(n, "float32"),
+        "anuga DE1 float64": lambda: anuga(n, "DE1"),
+        "anuga DE0 float64": lambda: anuga(n, "DE0"),
     }
 
 
@@ -212,12 +317,15 @@ def summary(n: int, rates: dict[str, list[float]]) -> list[dict[str, Any]]:
         row |= {"best": max(values), "median": statistics.median(values)}
         if not name.startswith("ours"):
             continue
-        precision = name.split()[1].rstrip(",")
+        precision = "float32" if "float32" in name else "float64"
         size = np.dtype(precision).itemsize
-        row["memory_gb_per_s"] = memory_gb_per_s(6 * size * n * n, precision)
-        # Read z, h, qx, qy, a, peak; write h, qx, qy, peak.
-        row["roof_share"] = row["median"] * 10 * size / 1e3 / row["memory_gb_per_s"]
-        for peer in ("landlab float64", f"itzi {precision}"):
+        if "full" not in name:
+            row["memory_gb_per_s"] = memory_gb_per_s(6 * size * n * n, precision)
+            # Read z, h, qx, qy, a, peak; write h, qx, qy, peak.
+            row["roof_share"] = row["median"] * 10 * size / 1e3 / row["memory_gb_per_s"]
+        own = ("anuga DE1 float64", "anuga DE0 float64")
+        peers = own if "full" in name else ("landlab float64", f"itzi {precision}")
+        for peer in peers:
             if rates.get(peer):
                 row[f"x {peer}"] = row["median"] / statistics.median(rates[peer])
     return rows
@@ -235,7 +343,8 @@ def main() -> int:
     machine = platform.processor() or platform.machine()
     print(f"{machine}, Python {platform.python_version()}, one thread;")
     print(f"million cell updates per second, {rounds} interleaved rounds; ratios of medians\n")
-    heads = f"{'best':>7}{'median':>8}{'x landlab':>11}{'x itzi':>8}{'of roof':>9}"
+    columns = ("x landlab", "x itzi", "x anuga DE1", "x anuga DE0", "of roof")
+    heads = f"{'best':>7}{'median':>8}" + "".join(f"{c:>{len(c) + 2}}" for c in columns)
     print(f"{'grid':>5}  {'code':24}{heads}")
     rows = []
     for n in sizes:
@@ -244,12 +353,14 @@ def main() -> int:
             if not row["installed"]:
                 print(f"{n:>5}  {row['code']:24}not installed")
                 continue
-            itzi_ratio = next((row[k] for k in row if k.startswith("x itzi")), None)
-            cells = (row.get("x landlab float64"), itzi_ratio, row.get("roof_share"))
+            found = {"of roof": row.get("roof_share")}
+            for key, value in row.items():
+                found |= {c: value for c in columns if key.startswith(c)}
             text = "".join(
-                f"{value:>{width}.{digits}f}" if value is not None else " " * width
-                for value, width, digits in zip(cells, (11, 8, 9), (1, 1, 2), strict=True)
-            )
+                " " * (len(c) + 2) if found.get(c) is None
+                else f"{found[c]:>{len(c) + 2}.{2 if c == 'of roof' else 1}f}"
+                for c in columns
+            )  # fmt: skip
             print(f"{n:>5}  {row['code']:24}{row['best']:>7.1f}{row['median']:>8.1f}{text}")
     print(
         "\nof roof: bytes the kernel must move over what a += s b moves on as large a working set"
@@ -259,6 +370,10 @@ def main() -> int:
         rows.append({"code": f"ours {precision}, in the cache", "best": rate})
         print(f"ours {precision} on 20 rows of 500 cells, which stay in the cache: {rate:.0f}")
     print("What a large grid reaches of that is what memory leaves; the rest is arithmetic.")
+    for n in (64, 256):
+        ratio = surrogate_speed_up(n)
+        rows.append({"code": "learned", "grid": n, "x solver": ratio})
+        print(f"learned model on {n} x {n} cells: {ratio:.0f} x as fast as the solver, one storm")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
     return 0

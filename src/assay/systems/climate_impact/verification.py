@@ -309,7 +309,7 @@ def _steady_flow(solver: str, factor: int) -> _Outcome:
     bed = exact.bed_of_steady_flow(
         x, depth, flow_m2_per_s=q, manning=manning, advection=solver == "full"
     )
-    slope = manning**2 * q**2 / float(depth(np.array(length))) ** (10.0 / 3.0)
+    slope = manning**2 * q**2 / float(depth(np.array([length]))[0]) ** (10.0 / 3.0)
     known = depth(x)
     flow = _flow(
         solver, bed[None], manning, cell_m=cell_m, end_s=4000.0, depth_m=known[None],
