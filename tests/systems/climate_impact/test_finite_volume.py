@@ -5,6 +5,7 @@ Its errors against exact solutions stand in test_verification.py.
 
 import math
 
+import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -311,6 +312,13 @@ def test_progress_is_told_from_nothing_to_the_end():
     assert calls[-1] == (100.0, 100.0)
 
 
+@pytest.fixture
+def as_users_call_it(monkeypatch):
+    """Without the type checks that only the tests switch on."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.mark.usefixtures("as_users_call_it")
 @pytest.mark.parametrize(
     ("options", "error", "word"),
     [

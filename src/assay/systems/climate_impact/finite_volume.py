@@ -40,12 +40,12 @@ from assay.systems.climate_impact.forcing import (
 from assay.systems.climate_impact.inundation import (
     FloodMaps,
     Hours,
-    _entry,
-    measured,
+    entry_of,
+    maps_of,
     sides_of,
 )
 from assay.systems.climate_impact.rain import Hyetograph, RainField
-from assay.systems.climate_impact.rasters import Raster, Roughness, Terrain
+from assay.systems.climate_impact.rasters import Roughness, Terrain
 from assay.systems.climate_impact.solver import TRACK_STEPS, Boundaries, Flow, Side
 from assay.systems.climate_impact.water import Inflow, SideName, Stage
 
@@ -302,7 +302,7 @@ def shallow_water(
         rain_mm_per_h=rain.rain_mm_per_h,
         end_s=end_h * 3600.0,
         boundaries=sides_of(boundary, levels or []),
-        inflow=[_entry(river, terrain.grid) for river in rivers or []],
+        inflow=[entry_of(river, terrain.grid) for river in rivers or []],
         stage={level.side: (level.times_s, level.level_m) for level in levels or []},
         soil=soil,
         normal_slope=normal_slope,
@@ -312,14 +312,4 @@ def shallow_water(
         on_progress=lambda done, total: context.progress(done / 3600, total / 3600, "h"),
     ).flow
     context.event("solver", steps=flow.steps, cell_updates=flow.cell_updates)
-    grid, label = terrain.grid, rain.label
-    return FloodMaps(
-        Raster(flow.max_depth_m, grid, f"maximum depth, {label}", "m"),
-        Raster(flow.max_velocity_m_per_s, grid, f"maximum speed, {label}", "m/s"),
-        Raster(flow.max_hazard_m2_per_s, grid, f"maximum hazard, {label}", "m2/s"),
-        Raster(flow.arrival_time_h, grid, f"arrival time, {label}", "h"),
-        flow.ledger,
-        flow.limited_share,
-        rain.return_period_years,
-        measured(flow, grid, rain.return_period_years),
-    )
+    return maps_of(flow, terrain.grid, rain)

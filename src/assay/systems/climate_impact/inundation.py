@@ -93,7 +93,7 @@ def inundation(
         rain_mm_per_h=rain.rain_mm_per_h,
         end_s=end_h * 3600.0,
         boundaries=sides_of(boundary, levels or []),
-        inflow=[_entry(river, terrain.grid) for river in rivers or []],
+        inflow=[entry_of(river, terrain.grid) for river in rivers or []],
         stage={level.side: (level.times_s, level.level_m) for level in levels or []},
         soil=soil,
         normal_slope=normal_slope,
@@ -104,7 +104,12 @@ def inundation(
         on_progress=lambda done, total: context.progress(done / 3600, total / 3600, "h"),
     )
     context.event("solver", steps=flow.steps, cell_updates=flow.cell_updates)
-    grid, label = terrain.grid, rain.label
+    return maps_of(flow, terrain.grid, rain)
+
+
+def maps_of(flow: Flow, grid: Grid, rain: Hyetograph | RainField) -> FloodMaps:
+    """What a solver found, as rasters with their records."""
+    label = rain.label
     return FloodMaps(
         Raster(flow.max_depth_m, grid, f"maximum depth, {label}", "m"),
         Raster(flow.max_velocity_m_per_s, grid, f"maximum speed, {label}", "m/s"),
@@ -127,7 +132,8 @@ def sides_of(boundary: Side | dict[SideName, Side], levels: list[Stage]) -> Boun
     return sides._replace(**held)
 
 
-def _entry(river: Inflow, grid: Grid) -> tuple[int, int, Series]:
+def entry_of(river: Inflow, grid: Grid) -> tuple[int, int, Series]:
+    """Row, column and hydrograph of a river, as the solvers want them."""
     row, column = grid.row_column(np.array([river.x_m]), np.array([river.y_m]))
     return int(row[0]), int(column[0]), (river.times_s, river.discharge_m3_per_s)
 
