@@ -93,7 +93,7 @@ def test_a_dam_break_is_six_percent_deeper_than_in_the_full_equations():
 def travelling_depth(behind_m: np.ndarray, speed: float, n: float) -> np.ndarray:
     """Depth at a distance behind the front, local-inertial equations with their jump at the front.
 
-    With q = u h they read (h^(1/3) - (u^2 / g) h^(-2/3)) h' = n^2 u^2, and momentum across a front
+    With q = u h they read (h^(4/3) - (u^2 / g) h^(1/3)) h' = n^2 u^2, and momentum across a front
     on dry ground wants u^2 h = g h^2 / 2.
     """
     head = speed**2 / GRAVITY
