@@ -303,11 +303,9 @@ class Workflow:
 
     def _new_name(self, name: str) -> None:
         checked_name(name, self.name, parts=True)
-        over = groups_of(name)
         taken = (self.steps, self.inputs, self._nested, self._groups)
-        if any(name in names for names in taken) or any(
-            group in self.steps or group in self.inputs for group in over
-        ):
+        within = (over in names for over in groups_of(name) for names in taken[:2])
+        if any(name in names for names in taken) or any(within):
             raise WorkflowError(f"the name {name!r} is taken", where=self.name)
 
     def _step(self, name: str) -> Step:

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from assay.core.component import component
 from assay.core.files import read_study
 from assay.core.study import Study
+from assay.core.task import task
 from assay.core.workflow import Workflow
 from assay.systems.climate_impact import data, impact, scenarios, series
 from assay.systems.climate_impact.finite_volume import shallow_water
 from assay.systems.climate_impact.inundation import inundation
+from assay.systems.climate_impact.learned import learned_inundation, write_model
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "flood").glob("*.yaml"))
 
@@ -38,6 +41,18 @@ def warmer(flow, storm):
     return flow.step("rain", scenarios.scale_rain, rain=rain, warming_k=2.0)
 
 
+@component
+def untrained() -> Path:
+    """A net that has learned nothing: what is tried is whether it fits, not what it says."""
+    import torch
+
+    from assay.systems.climate_impact.surrogate import UNet
+
+    torch.manual_seed(0)
+    write_model(task().scratch() / "model", UNet(4, 2), {"steps": 0})
+    return task().scratch() / "model"
+
+
 def uncertain(flow):
     return {"curve": flow.step("curve", impact.uncertain_curve, region="Asia")}
 
@@ -46,7 +61,7 @@ def continental(flow):
     return {"region": "Europe"}
 
 
-HAZARDS = {"inertial": inundation, "full": shallow_water}
+HAZARDS = {"inertial": inundation, "full": shallow_water, "learned": learned_inundation}
 DRIVERS = {"observed": observed, "design": design, "warmer": warmer}
 IMPACTS = {"continental": continental, "uncertain": uncertain}
 COMBINATIONS = list(itertools.product(HAZARDS, DRIVERS, IMPACTS))
@@ -59,7 +74,8 @@ def test_every_hazard_goes_with_every_driver_and_every_impact(hazard, driver, cu
     grid = flow.step("grid", data.drain, terrain=terrain)
     rough = flow.step("rough", data.uniform_roughness, terrain=grid)
     rain = DRIVERS[driver](flow, EXAMPLES[0].parent / "storm.csv")
-    flood = flow.step("flood", HAZARDS[hazard], terrain=grid, roughness=rough, rain=rain, end_h=3.0)
+    made = {"model": flow.step("model", untrained)} if hazard == "learned" else {"end_h": 3.0}
+    flood = flow.step("flood", HAZARDS[hazard], terrain=grid, roughness=rough, rain=rain, **made)
     exposure = flow.step("exposure", data.synthetic_settlement, terrain=terrain, count=20)
     losses = flow.step(
         "losses", impact.storm_losses, flood=flood, exposure=exposure, **IMPACTS[curve](flow)

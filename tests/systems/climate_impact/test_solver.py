@@ -373,7 +373,7 @@ def test_the_inverse_cube_root_is_as_exact_as_the_kernels_say(precision, toleran
     @njit
     def roots(x, s, out):
         for i in range(x.size):
-            out[i] = kernel._inverse_cube_root(x[i], s)
+            out[i] = kernel.inverse_cube_root(x[i], s)
 
     x = np.geomspace(1e-8, 1e6, 20_001).astype(precision)
     number = x.dtype.type

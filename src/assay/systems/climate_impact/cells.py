@@ -11,9 +11,9 @@ Notable in this file:
 import numpy as np
 
 from assay.systems.climate_impact.intrinsics import compiled, larger, read, write
-from assay.systems.climate_impact.riemann import inverse_cube_root
+from assay.systems.climate_impact.kernel import inverse_cube_root
 
-__all__ = ["correct", "count_limited", "extremes", "gather", "limit", "predict"]
+__all__ = ["correct", "extremes", "gather", "limit", "predict"]
 
 
 @compiled
@@ -131,14 +131,3 @@ def extremes(h, u, v, highest, fastest, s):
         speed = max(abs(read(u, j, "e")), abs(read(v, j, "e"))) + np.sqrt(s.gravity * depth)
         write(highest, j, larger(read(highest, j, "e0"), depth), "e0")
         write(fastest, j, larger(read(fastest, j, "e1"), speed), "e1")
-
-
-@compiled
-def count_limited(h, share, tally, s):
-    """Add up the cells whose outflow was cut, and the wet ones."""
-    wet = limited = 0
-    for j in range(1, h.size - 1):
-        wet += h[j] > s.dry
-        limited += h[j] > s.dry and share[j] < s.one
-    tally[0] += limited
-    tally[1] += wet

@@ -40,9 +40,8 @@ from assay.systems.climate_impact.forcing import (
 from assay.systems.climate_impact.inundation import (
     FloodMaps,
     Hours,
-    entry_of,
+    driven,
     maps_of,
-    sides_of,
 )
 from assay.systems.climate_impact.rain import Hyetograph, RainField
 from assay.systems.climate_impact.rasters import Roughness, Terrain
@@ -297,14 +296,8 @@ def shallow_water(
     flow = simulate_shallow_water(
         terrain.elevation_m,
         roughness.manning,
-        cell_m=terrain.grid.cell_m,
-        rain_times_s=rain.times_s,
-        rain_mm_per_h=rain.rain_mm_per_h,
+        **driven(terrain, rain, soil, rivers, levels, boundary=boundary),
         end_s=end_h * 3600.0,
-        boundaries=sides_of(boundary, levels or []),
-        inflow=[entry_of(river, terrain.grid) for river in rivers or []],
-        stage={level.side: (level.times_s, level.level_m) for level in levels or []},
-        soil=soil,
         normal_slope=normal_slope,
         cfl=cfl,
         dt_max_s=dt_max_s,

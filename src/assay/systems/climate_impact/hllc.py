@@ -18,7 +18,6 @@ import numpy as np
 
 from assay.systems.climate_impact.cells import (
     correct,
-    count_limited,
     extremes,
     gather,
     limit,
@@ -26,7 +25,7 @@ from assay.systems.climate_impact.cells import (
 )
 from assay.systems.climate_impact.forcing import add_sources, hold_stages
 from assay.systems.climate_impact.intrinsics import compiled
-from assay.systems.climate_impact.kernel import CLOSED, GRAVITY
+from assay.systems.climate_impact.kernel import CLOSED, GRAVITY, count_limited
 from assay.systems.climate_impact.riemann import faces, open_x, open_y, slopes, stage_constants
 
 __all__ = ["ROWS", "advance_finite_volume", "track_finite_volume"]

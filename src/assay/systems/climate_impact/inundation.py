@@ -88,14 +88,8 @@ def inundation(
     flow = simulate(
         terrain.elevation_m,
         roughness.manning,
-        cell_m=terrain.grid.cell_m,
-        rain_times_s=rain.times_s,
-        rain_mm_per_h=rain.rain_mm_per_h,
+        **driven(terrain, rain, soil, rivers, levels, boundary=boundary),
         end_s=end_h * 3600.0,
-        boundaries=sides_of(boundary, levels or []),
-        inflow=[entry_of(river, terrain.grid) for river in rivers or []],
-        stage={level.side: (level.times_s, level.level_m) for level in levels or []},
-        soil=soil,
         normal_slope=normal_slope,
         theta=theta,
         cfl=cfl,
@@ -105,6 +99,27 @@ def inundation(
     )
     context.event("solver", steps=flow.steps, cell_updates=flow.cell_updates)
     return maps_of(flow, terrain.grid, rain)
+
+
+def driven(
+    terrain: Terrain,
+    rain: Hyetograph | RainField,
+    soil: Soil | None,
+    rivers: list[Inflow] | None,
+    levels: list[Stage] | None,
+    *,
+    boundary: Side | dict[SideName, Side],
+) -> dict[str, Any]:
+    """What drives a flood, as the arguments that both solvers take."""
+    return {
+        "cell_m": terrain.grid.cell_m,
+        "rain_times_s": rain.times_s,
+        "rain_mm_per_h": rain.rain_mm_per_h,
+        "boundaries": sides_of(boundary, levels or []),
+        "inflow": [entry_of(river, terrain.grid) for river in rivers or []],
+        "stage": {level.side: (level.times_s, level.level_m) for level in levels or []},
+        "soil": soil,
+    }
 
 
 def maps_of(flow: Flow, grid: Grid, rain: Hyetograph | RainField) -> FloodMaps:

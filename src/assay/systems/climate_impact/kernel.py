@@ -48,16 +48,9 @@ from assay.systems.climate_impact.intrinsics import (
 )
 
 __all__ = [
-    "CLOSED",
-    "FREE",
-    "GRAVITY",
-    "NORMAL_DEPTH",
-    "WALL",
-    "Scheme",
-    "advance",
-    "flow_depth",
-    "step_constants",
-]
+    "ACCOUNTS", "CLOSED", "FREE", "GRAVITY", "NORMAL_DEPTH", "TINY", "WALL", "Scheme", "advance",
+    "count_limited", "flow_depth", "inverse_cube_root", "step_constants",
+]  # fmt: skip
 
 GRAVITY = 9.81
 WALL = 1e30  # still finite in float32 after subtraction, and no flow depth survives it
@@ -106,7 +99,8 @@ class _Step(NamedTuple):
 
 
 @compiled
-def _inverse_cube_root(x, s):
+def inverse_cube_root(x, s):
+    """x^(-1/3) without ``pow``; its error is told above."""
     y = inverse_cube_root_guess(x)
     e = s.one - (x * y) * (y * y)
     y += (y * e) * (s.third + e * s.second)
@@ -134,7 +128,7 @@ def _face_flow(h0, h1, z0, z1, a0, a1, q, before, after, across, s):
     celerity = np.sqrt(s.gravity * depth)
     blend = q + s.side * min(s.one, s.reach * celerity) * ((before - q) + (after - q))
     free = (q if blend * push < s.zero else blend) + push
-    root = _inverse_cube_root(depth, s)
+    root = inverse_cube_root(depth, s)
     a = a0 + a1
     friction = s.dt * (a * a) * (root * root) * (root * root) * (root * root) * root
     side = s.sixteenth * (across * across)
@@ -169,7 +163,7 @@ def _boundary_outflow(kind, h, a, inner_outflow, inner_depth, s):
     if kind == FREE:
         flow = inner_outflow / inner_depth * h if inner_depth > s.dry else s.zero
     else:
-        root = _inverse_cube_root(h, s)
+        root = inverse_cube_root(h, s)
         flow = h * h * root * s.normal / a
     return min(max(flow, s.zero), h * np.sqrt(s.gravity * h))
 
@@ -213,7 +207,8 @@ def _donor_shares(h, raw_x, raw_north, raw_south, share, s):
 
 
 @compiled
-def _count_limited(h, share, tally, s):
+def count_limited(h, share, tally, s):
+    """Add up the cells whose outflow was cut, and the wet ones."""
     wet = limited = 0
     for j in range(1, h.size - 1):
         wet += h[j] > s.dry
@@ -275,7 +270,7 @@ def _sweep(state, rows, scheme, s, counting, tally):
             _boundary_y(1, min(2, ny), h, z, a, raw_new, raw_old, scheme.north, -s.one, s)
         _donor_shares(h[r], raw_x, raw_old, raw_new, share_new, s)
         if counting:
-            _count_limited(h[r], share_new, tally, s)
+            count_limited(h[r], share_new, tally, s)
         if r == 1:
             for j in range(1, h.shape[1] - 1):
                 qy[0, j] = raw_old[j] * share_new[j]

@@ -22,16 +22,21 @@ import numpy as np
 
 from assay.systems.climate_impact.intrinsics import (
     compiled,
-    inverse_cube_root_guess,
     read,
     write,
 )
-from assay.systems.climate_impact.kernel import CLOSED, FREE, GRAVITY, TINY, WALL
+from assay.systems.climate_impact.kernel import (
+    CLOSED,
+    FREE,
+    GRAVITY,
+    TINY,
+    WALL,
+    inverse_cube_root,
+)
 
 __all__ = [
     "Stage",
     "faces",
-    "inverse_cube_root",
     "open_x",
     "open_y",
     "slopes",
@@ -88,16 +93,6 @@ def stage_constants(h, scheme, dt, rain_m, old):
         wall=number(WALL),
         normal=number(0.5 * np.sqrt(scheme.normal_slope * GRAVITY)),
     )
-
-
-@compiled
-def inverse_cube_root(x, s):
-    """x^(-1/3) without ``pow``, as in `kernel`."""
-    y = inverse_cube_root_guess(x)
-    e = s.one - (x * y) * (y * y)
-    y += (y * e) * (s.third + e * s.second)
-    e = s.one - (x * y) * (y * y)
-    return y + (y * e) * (s.third + e * s.second)
 
 
 # -- slopes and faces ---------------------------------------------------------------------------
