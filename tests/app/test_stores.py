@@ -2,8 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
+import pandas as pd
 import pytest
+
+from assay.core.run import Run
+from assay.core.store import Store
 
 INLINE = ("--workers", "0")
 
@@ -118,3 +123,36 @@ def test_a_run_to_give_up_is_suggested(shell, two_runs):
 
     assert code == 2
     assert f"Did you mean {two_runs[0]!r}?" in err
+
+
+def test_a_value_is_copied_out_of_the_store_once(shell):
+    _, said = shell.json("run", "coins", *INLINE)
+    run = Run(Store(Path(said["report"]).parents[3]), said["run"])
+
+    code, out, err = shell("export", "last", "toss", "out/toss.parquet", "--trial", "1")
+    again = shell("export", "last", "toss", "out/toss.parquet")
+
+    assert (code, out.strip(), err) == (0, "out/toss.parquet", "")
+    wanted = [row["value"] for row in run.load("toss", trial=1)]
+    assert pd.read_parquet(shell.folder / "out/toss.parquet")["value"].tolist() == wanted
+    assert again[0] == 2
+    assert "out/toss.parquet: is there already" in again[2]
+    assert [p.name for p in (shell.folder / "out").iterdir()] == ["toss.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("toss.heads", "x"), "has no output 'heads'"),
+        (("tos", "x"), "no step 'tos'"),
+        (("toss", "x", "--trial", "9"), "no trial 9"),
+    ],
+)
+def test_what_cannot_be_exported_is_told_in_one_line(shell, words, said):
+    shell.json("run", "coins", *INLINE)
+
+    code, out, err = shell("export", "last", *words)
+
+    assert (code, out) == (2, "")
+    assert said in err
+    assert not (shell.folder / "x").exists()

@@ -134,6 +134,8 @@ def test_paths_to_files_start_from_the_given_folder_and_nothing_else_does():
     assert anchored("/b.tif", File | None, base) == "/b.tif"
     assert anchored(["a", "b"], list[File], base) == ["/data/a", "/data/b"]
     assert anchored(("a",), tuple[Folder, ...], base) == ["/data/a"]
+    assert anchored("a", File | Folder, base) == anchored("a", File | Folder | None, base)
+    assert anchored("a", File | Folder | None, base) == "/data/a"
     assert anchored(None, File | None, base) is None
     assert anchored("a.tif", Path, base) == "a.tif"
     assert anchored(["a"], list[str], base) == ["a"]

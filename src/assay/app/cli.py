@@ -220,6 +220,23 @@ def report(
 
 
 @app.command()
+def export(
+    run: Annotated[
+        str, typer.Argument(help="A run's name or its beginning; `last` for the latest.")
+    ],
+    output: Annotated[str, typer.Argument(help="A step, or one of its outputs as step.output.")],
+    to: Annotated[Path, typer.Argument(metavar="PATH", help="Where to; must not exist yet.")],
+    trial: Annotated[int, typer.Option(min=0, help="Number of the trial.")] = 0,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a value out of the store, for example a trained model."""
+    from assay.app.stores import export_value
+
+    export_value(run, output, to, trial, store, as_json)
+
+
+@app.command()
 def tour(
     store: StoreOption = None, workers: WorkersOption = None, as_json: JsonOption = False
 ) -> None:

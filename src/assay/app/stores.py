@@ -1,6 +1,7 @@
 """The verbs that look after a store: runs, report, verify, reindex, gc."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import typer
 
 from assay.app.outcome import print_run, summary
 from assay.app.screen import screen, table
+from assay.core.disk import writing
 from assay.core.garbage import collect, find_garbage, verify
 from assay.core.index import Index
 from assay.core.run import Run, default_store
@@ -98,6 +100,23 @@ def _find_run(store: Store, name: str) -> str:
         )
     hint = did_you_mean(name, rows) or "There are no runs yet."
     raise UsageError(f"no run {name!r}", where=str(store.root), next=hint)
+
+
+def export_value(
+    name: str, output: str, to: Path, trial: int, path: Path | None, as_json: bool
+) -> None:
+    """Copy one value of a run out of the store, whole or not at all."""
+    store = open_store(path)
+    found = Run(store, _find_run(store, name)).file(output, trial=trial)
+    if to.exists():
+        raise UsageError("is there already", where=str(to), accepted="a new name")
+    with writing(to.parent):
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".assay-", dir=to.parent) as beside:
+            copy = Path(beside) / "copy"
+            shutil.copytree(found, copy) if found.is_dir() else shutil.copyfile(found, copy)
+            copy.rename(to)
+    typer.echo(json.dumps({"path": str(to)}) if as_json else str(to))
 
 
 def verify_store(path: Path | None, as_json: bool) -> int:

@@ -63,7 +63,9 @@ def anchored(value: Any, annotation: Any, base: Path) -> Any:
     if isinstance(value, list | tuple):
         inner = get_args(strip_none(annotation)[1])
         return [anchored(v, inner[0], base) for v in value] if inner else value
-    if content_of(annotation) and isinstance(value, str | Path):
+    _, bare = strip_none(annotation)
+    marked = any(map(content_of, get_args(bare) if is_union(bare) else [bare]))
+    if marked and isinstance(value, str | Path):
         return str(base / Path(value).expanduser())
     return value
 

@@ -148,6 +148,37 @@ class Run:
             UsageError: If there is no such step, trial or member, or it did not succeed.
         """
         ref = Ref.parse(step)
+        found = [self._made(ref, key) for key in self._keys(ref, trial, member)]
+        values = [Value(component, ref.port, ports).load(self.store) for component, ports in found]
+        return values[0] if len(values) == 1 else values
+
+    def file(self, output: str, *, trial: int = 0, **member: Any) -> Path:
+        """Where the store keeps a value, as a file or folder to read or copy, never to change.
+
+        Args:
+            output: A step with one output, or one of its ports as ``step.port``.
+            trial: Number of the trial.
+            **member: Values that single out one member of an `each` step.
+
+        Raises:
+            UsageError: If that names no value or several.
+            StoreError: If it is damaged.
+        """
+        ref = Ref.parse(output)
+        keys = self._keys(ref, trial, member)
+        _, ports = self._made(ref, keys[0])
+        if len(keys) > 1:
+            raise UsageError(f"{output!r} is {len(keys)} members", next="Name one of them.")
+        if len(ports) > 1:
+            names = " or ".join(f"{ref.step}.{port}" for port in ports)
+            raise UsageError(f"{output!r} has {len(ports)} outputs", accepted=names)
+        (artifact,) = ports.values()
+        if not self.store.check(artifact):
+            raise StoreError(f"{output!r} is damaged", where=self.name, next="Run the study again.")
+        return self.store.path(artifact)
+
+    def _keys(self, ref: Ref, trial: int, member: Mapping[str, Any]) -> list[str]:
+        """Keys of the members of a step that match."""
         trials = self.trials
         if not 0 <= trial < len(trials):
             raise UsageError(f"no trial {trial}", where=self.name, accepted=f"0..{len(trials) - 1}")
@@ -159,11 +190,11 @@ class Run:
         wanted = {name: scalar(native(value)) for name, value in member.items()}
         found = [m for m in steps[ref.step] if wanted.items() <= m["member"].items()]
         if not found:
-            raise UsageError(f"no member {member} of {ref.step!r}", where=self.name)
-        values = [self._read(ref, m["key"]) for m in found]
-        return values[0] if len(values) == 1 else values
+            raise UsageError(f"no member {dict(member)} of {ref.step!r}", where=self.name)
+        return [m["key"] for m in found]
 
-    def _read(self, ref: Ref, key: str) -> Any:
+    def _made(self, ref: Ref, key: str) -> tuple[Component, dict[str, Any]]:
+        """The component that made a step, and the artifacts that are referred to by port."""
         manifest = self.store.step(key) if key else None
         if manifest is None:
             raise UsageError(f"{ref.step!r} did not succeed in this trial", where=self.name)
@@ -173,8 +204,7 @@ class Run:
             raise UsageError(
                 f"{ref.step!r} has no output {ref.port!r}", next=did_you_mean(ref.port, ports)
             )
-        chosen = {ref.port: ports[ref.port]} if ref.port else ports
-        return Value(made, ref.port, chosen).load(self.store)
+        return made, {ref.port: ports[ref.port]} if ref.port else ports
 
     def _repr_html_(self) -> str:
         from assay.core.report import verdict_table
