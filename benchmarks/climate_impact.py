@@ -272,9 +272,11 @@ def surrogate_speed_up(n: int) -> float:
 
 
 def ensemble_seconds(workers: int) -> float:
-    """Seconds for 32 floods of 128 x 128 cells on so many workers, from the first step to the last.
+    """Seconds for 32 floods of 128 x 128 cells on so many workers: first start to last end.
 
-    The start of the workers (some seconds) is left out: it does not grow with the ensemble.
+    A flood takes about 1.4 s of processor time. The start of the workers (some seconds) is left
+    out: it does not grow with the ensemble. Counted is that every worker loads the solver, that
+    one may wait for the last flood of another, and that the driver shares their cores.
     """
     from assay import Study, Workflow
     from assay.core.events import read_events
@@ -292,9 +294,12 @@ def ensemble_seconds(workers: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = Study(flow).run(store=folder, workers=workers, progress=False, report=False)
         events = read_events(run.folder / "events.jsonl")
-    ends = [e for e in events if e["kind"] == "step_finished"]
-    times = [e["time"] for e in ends if str(e["step"]).startswith("flood")]
-    return (max(times) - min(times)) * 32 / (32 - workers)
+    floods = [e for e in events if str(e.get("step", "")).startswith("flood")]
+    times = {
+        kind: [e["time"] for e in floods if e["kind"] == kind]
+        for kind in ("step_started", "step_finished")
+    }
+    return max(times["step_finished"]) - min(times["step_started"])
 
 
 def contenders(n: int) -> dict[str, Callable[[], Steps]]:
@@ -401,9 +406,10 @@ def main() -> int:
         ratio = surrogate_speed_up(n)
         rows.append({"code": "learned", "grid": n, "x solver": ratio})
         print(f"learned model on {n} x {n} cells: {ratio:.0f} x as fast as the solver, one storm")
-    one, two = (ensemble_seconds(workers) for workers in (1, 2))
+    taken = [[ensemble_seconds(workers) for workers in (1, 2)] for _ in range(min(rounds, 3))]
+    one, two = (min(column) for column in zip(*taken, strict=True))
     rows.append({"code": "ensemble of 32, 2 workers", "x 1 worker": one / two})
-    print(f"an ensemble of 32 floods on 2 workers: {one / two:.2f} x as fast as on 1")
+    print(f"an ensemble of 32 floods on 2 workers: {one / two:.2f} x as fast as on 1, best of each")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
     return 0

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from assay.core.component import File, Folder, Resources, Seed, component
     from assay.core.decisions import Preset, Sampler, assign, span, sweep, use
     from assay.core.estimands import difference, mean, ratio, trend
-    from assay.core.figures import Chart, Picture
+    from assay.core.figures import Chart, Picture, Table
     from assay.core.files import read_study, to_yaml
     from assay.core.program import program
     from assay.core.records import Records
@@ -39,6 +39,7 @@ __all__ = [
     "Store",
     "Study",
     "System",
+    "Table",
     "Verdict",
     "Workflow",
     "assign",
@@ -62,7 +63,7 @@ _HOMES = {
     "assay.core.estimands": ("difference", "mean", "ratio", "trend"),
     "assay.core.component": ("File", "Folder", "Resources", "Seed", "component"),
     "assay.core.decisions": ("Preset", "Sampler", "assign", "span", "sweep", "use"),
-    "assay.core.figures": ("Chart", "Picture"),
+    "assay.core.figures": ("Chart", "Picture", "Table"),
     "assay.core.files": ("read_study", "to_yaml"),
     "assay.core.program": ("program",),
     "assay.core.records": ("Records",),

@@ -22,7 +22,9 @@ from assay.core.charts import (
     curve,
     default_figures,
     dots,
+    single,
     summarise,
+    told,
 )
 from assay.core.figures import file_name
 
@@ -39,12 +41,18 @@ def table(*rows, unit="m"):
 
 
 def many(measure="depth", seeds=4, **keys):
-    """A number per seed and combination of keys."""
+    """A number per seed and combination of keys, each a trial."""
     frame = pd.DataFrame([{}])
     for name, values in {**keys, "seed": range(seeds)}.items():
         frame = frame.merge(pd.DataFrame({name: values}), how="cross")
-    rng = np.random.default_rng(1)
-    return frame.assign(measure=measure, value=rng.normal(5.0, 1.0, len(frame)), unit="m")
+    value = np.random.default_rng(1).normal(5.0, 1.0, len(frame))
+    return frame.assign(measure=measure, value=value, unit="m", trial=range(len(frame)))
+
+
+def by_item(frame, items=3):
+    """The same records once for each item of a trial, in its step."""
+    item = pd.DataFrame({"item": range(items)})
+    return frame.merge(item, how="cross").assign(step="storm")
 
 
 def run_of(records):
@@ -252,6 +260,50 @@ def test_every_measure_is_shown_by_the_decisions():
     assert dataset(first)["choice"].tolist() == ["way a", "way b"]
 
 
+def test_measures_with_one_value_per_trial_come_first_each_part_in_its_order():
+    ways = {"way": ["a", "b"]}
+    frame = pd.concat([
+        by_item(many("volume", **ways)), many("damage", **ways), by_item(many("speed", **ways)),
+        many("share", **ways),
+    ])  # fmt: skip
+    made = list(default_figures(run_of(frame), ["way"]))
+
+    assert single(frame) == ["damage", "share"]
+    assert [f.name for f in made] == ["damage", "share", "volume", "speed"]
+    assert [len(marks(f, "point")) for f in made] == [2, 2, 2, 2]
+    assert dataset(made[0])["mean"].tolist() == pytest.approx(dataset(made[2])["mean"].tolist())
+
+
+def test_measures_of_single_trials_are_not_lost_behind_many_others():
+    others = [by_item(many(f"m{n}", seeds=1)) for n in range(MOST_DEFAULT_CHARTS + 5)]
+    frame = pd.concat([*others, many("damage", seeds=1)])
+    made = list(default_figures(run_of(frame), []))
+
+    assert [f.name for f in made[:2]] == ["damage", "m0"]
+    assert len(made) == MOST_DEFAULT_CHARTS
+
+
+def test_points_in_a_cloud_begin_with_single_measures_too():
+    numbers = np.linspace(0.0, 1.0, MOST_DOTS + 1)
+    frame = pd.concat([by_item(many("volume", seeds=1, n=numbers)), many("damage", n=numbers)])
+
+    names = [f.name for f in default_figures(run_of(frame), ["n"])]
+    assert names == ["damage-by-n", "volume-by-n"]
+
+
+def test_a_measure_that_two_steps_make_or_a_trial_repeats_is_not_single():
+    twice = pd.concat([many().assign(step="one"), many().assign(step="two")])
+    once_too_often = pd.concat([many("speed"), many("speed").iloc[:1]])
+
+    assert single(pd.concat([twice, once_too_often, many("damage")])) == ["damage"]
+
+
+def test_no_records_are_no_figures():
+    empty = pd.DataFrame(columns=["measure", "value", "unit", "step", "seed", "trial"])
+
+    assert not list(default_figures(run_of(empty), []))
+
+
 def test_a_study_without_decisions_shows_its_measures():
     (figure,) = default_figures(run_of(many()), [])
 
@@ -293,3 +345,20 @@ def test_many_choices_that_are_no_numbers_stay_dots():
     (figure,) = default_figures(run_of(frame), ["way"])
 
     assert len(dataset(figure)) == MOST_DOTS + 5
+
+
+def test_what_has_a_value_for_each_of_a_few_labels_is_told_by_them():
+    tasks = pd.concat([many("em").assign(task=task) for task in ("questions", "order")])
+    rows = pd.concat([many("right").assign(row=row) for row in range(3)])
+    steps = pd.concat([many("size").assign(step=step) for step in ("fit", "tuned")])
+    words = pd.concat([many("seen").assign(word=f"w{k}") for k in range(9)])
+    frame = pd.concat([many("loss"), tasks, rows, steps, words])
+
+    assert told(frame) == {"loss": [], "em": ["task"]}
+    assert single(frame) == ["loss"]
+
+
+def test_a_label_that_is_the_same_in_all_of_a_trial_parts_nothing():
+    frame = many("em", noise=["masking", "rotation"])
+
+    assert told(frame) == {"em": []}

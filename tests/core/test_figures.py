@@ -1,4 +1,4 @@
-"""What a study shows: the two kinds of figure, and how they become files and part of the page."""
+"""What a study shows: the kinds of figure, and how they become files and part of the page."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure as Drawing
 
 from assay.core import report
-from assay.core.figures import Chart, Picture, file_name
+from assay.core.figures import Chart, Picture, Table, file_name
 
 FRAME = pd.DataFrame({"x": [1, 2, 3], "y": [2.5, 1.0, 4.0], "k": ["a", "b", "a"]})
 DOTS = alt.Chart(FRAME).mark_point().encode(x="x:Q", y="y:Q")
@@ -177,3 +177,25 @@ def test_an_iterator_that_never_ends_in_mistakes_is_left(tmp_path, monkeypatch):
     assert not shown
     assert 0 < len(problems) < 200
     assert problems[0] == "ArithmeticError: again"
+
+
+def test_a_table_is_whole_in_its_file_and_rounded_and_escaped_in_the_page(tmp_path, monkeypatch):
+    texts = ["<mask> | rain", "", *"x" * 60]
+    data = pd.DataFrame({"text": texts, "share": [1 / 3] * 62, "missing": [None] * 62})
+    shown, problems = written([Table("t", "Words", "Read.", data)], tmp_path, monkeypatch)
+    page, lines = (_figures_of(name).render(figures=shown) for name in ("report.html", "report.md"))
+
+    assert not problems
+    assert pd.read_csv(tmp_path / "t.csv")["share"].tolist() == data["share"].tolist()
+    assert "<td>&lt;mask&gt; | rain</td><td class=n>0.333</td><td></td>" in page
+    assert "| &lt;mask> \\| rain | 0.333 |  |" in lines
+    assert page.count("<tr><td>") == lines.count("| 0.333 |") == 40
+    assert "The first 40 of 62 rows." in page
+
+
+def _figures_of(template):
+    """The part of a template that shows figures."""
+    environment = report._environment().overlay(autoescape=template.endswith("html"))
+    text = environment.loader.get_source(environment, template)[0]
+    part = re.search(r"{% for f in figures %}.*?{% endfor %}\n(?=</div>|{% endif)", text, re.S)
+    return environment.from_string(part[0])

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from assay.core.charts import single, summarise
+from assay.core.charts import summarise, told
 from assay.core.claims import number
 from assay.core.report import passed
 from assay.core.run import Run
@@ -23,15 +23,17 @@ KEPT = ("study", "preset", "trials", "libraries", "platform")
 
 
 def committed(run: Run, decisions: list[str]) -> dict[str, Any]:
-    """What is kept of a run: verdicts and the means of what has one value per trial; no host."""
+    """What is kept of a run: verdicts and means of measures; nothing of the host."""
     summary = {key: run.summary[key] for key in KEPT}
     summary["claims"] = run.claims
     summary["checks"] = run.checks
     summary["minutes"] = round(run.summary["seconds"] / 60, 1)
     summary["measures"] = [
         {"measure": measure, **row}
-        for measure in single(run.records)
-        for row in json.loads(summarise(run.records, measure, decisions).to_json(orient="records"))
+        for measure, labels in told(run.records).items()
+        for row in json.loads(
+            summarise(run.records, measure, [*decisions, *labels]).to_json(orient="records")
+        )
     ]
     return summary
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PALETTE = ("#1b6ca8", "#d95f02", "#2a9d8f", "#8e5ea2", "#c0392b", "#7f8c8d", "#b8860b", "#111111")
 MOST_DEFAULT_CHARTS = 12
 MOST_DOTS = 40
+MOST_LABELS = 8
+NO_LABELS = ("measure", "unit", "step")
 STATISTICS = ("mean", "low", "high", "n", "unit", "choice")
 """Columns of a summary; a key of the same name gets an underscore."""
 
@@ -34,8 +36,25 @@ def column(key: str) -> str:
 
 def single(records: Any) -> list[str]:
     """Measures with one value per trial; a mean over storms or cases would mean little."""
-    counts = records.groupby(["measure", "trial"], sort=False).size().groupby("measure").max()
-    return [m for m in dict.fromkeys(records["measure"]) if counts[m] == 1]
+    return [measure for measure, keys in told(records).items() if not keys]
+
+
+def told(records: Any) -> dict[str, list[str]]:
+    """Measures that a table can tell of, each with the keys that part its values within a trial.
+
+    A measure with one value per trial has no such key. One with a value for each of a few labels,
+    such as a task, has the key of the labels. Those of rows, storms or steps are left out.
+    """
+    found: dict[str, list[str]] = {}
+    for measure in dict.fromkeys(records["measure"]):
+        rows = records[records["measure"] == measure]
+        texts = [k for k in rows if k not in NO_LABELS and rows[k].dtype.kind not in "biuf"]
+        parts = [k for k in texts if rows.groupby("trial")[k].nunique().max() > 1]
+        labels = rows[parts].drop_duplicates() if parts else ()
+        counts = rows.groupby(["trial", *parts], dropna=False).size()
+        if counts.max() == 1 and len(labels) <= MOST_LABELS:
+            found[measure] = parts
+    return found
 
 
 def summarise(records: Any, measure: str, by: Sequence[str], unit: str = "seed") -> Any:
@@ -166,7 +185,11 @@ def cloud(
 
 
 def default_figures(run: "Run", decisions: Sequence[str]) -> Iterator[Chart]:
-    """What a study without figures of its own shows: every measure by its decisions."""
+    """What a study without figures of its own shows: every measure by its decisions.
+
+    Measures with one value per trial come first: they are what the study is about, and the others,
+    whose values differ by storm or item, are averaged here.
+    """
     yield from islice(_default_figures(run.records, decisions), MOST_DEFAULT_CHARTS)
 
 
@@ -175,7 +198,7 @@ def _default_figures(records: Any, decisions: Sequence[str]) -> Iterator[Chart]:
     points = len(records[varied].drop_duplicates()) if varied else 1
     numeric = [d for d in varied if records[d].dtype.kind in "if"]
     taken: set[str] = set()
-    for measure in dict.fromkeys(records["measure"]):
+    for measure in dict.fromkeys([*single(records), *records["measure"]]):
         title = _words(measure).capitalize()
         if points <= MOST_DOTS or not numeric:
             yield dots(

@@ -1,4 +1,4 @@
-"""Figures on disk: a chart as CSV and SVG, a picture as PNG and SVG, and what the page shows."""
+"""Figures on disk: charts and pictures as SVG, their data and tables as CSV; and in the page."""
 
 import base64
 import io
@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.charts import PALETTE
-from assay.core.figures import Chart, Figure, Picture
+from assay.core.figures import Chart, Figure, Picture, Table
+from assay.core.params import native, scalar
 from assay.core.store import write_text
+from assay.core.wording import number
 from assay.errors import UsageError
 
 PICTURE_DPI = 160
+MOST_SHOWN = 40
+"""Rows of a table in the page; its CSV has all of them."""
 NUMBER_LABEL = (
     "abs(datum.value) < 1e4 ? format(datum.value, ',.4~g') : "
     "replace(format(datum.value, '.3~s'), 'G', 'bn')"
@@ -48,6 +52,9 @@ class Shown:
     svg: str = ""
     png: str = ""
     alt: str = ""
+    columns: list[tuple[str, bool]] = field(default_factory=list)
+    """Headings of a table, each with whether its cells are numbers."""
+    rows: list[list[str]] = field(default_factory=list)
     wide: bool = False
     """Whether it takes the whole width of the page: pictures, and charts with several panels."""
 
@@ -61,8 +68,10 @@ def write_figure(figure: Figure, folder: Path) -> Shown:
     shown = Shown(figure.name, figure.title, figure.caption)
     if isinstance(figure, Chart):
         _write_chart(figure, folder, shown)
-    else:
+    elif isinstance(figure, Picture):
         _write_picture(figure, folder, shown)
+    else:
+        _write_table(figure, folder, shown)
     return shown
 
 
@@ -106,6 +115,22 @@ def _write_picture(figure: Picture, folder: Path, shown: Shown) -> None:
             raise UsageError(f"{name!r} is not a name for files", where=figure.name)
         write(folder / name)
         shown.files.append(name)
+
+
+def _write_table(figure: Table, folder: Path, shown: Shown) -> None:
+    data = figure.data
+    write_text(folder / f"{figure.name}.csv", data.to_csv(index=False))
+    shown.files, shown.wide = [f"{figure.name}.csv"], True
+    shown.columns = [(str(name), data[name].dtype.kind in "iuf") for name in data]
+    shown.rows = [[_cell(value) for value in row] for row in data.head(MOST_SHOWN).to_numpy(object)]
+    if len(data) > MOST_SHOWN:
+        shown.caption += f" The first {MOST_SHOWN} of {len(data):,} rows."
+
+
+def _cell(value: Any) -> str:
+    found = scalar(native(value))
+    plain = isinstance(found, str | bool | None)
+    return ("" if found is None else str(found)) if plain else number(found)
 
 
 def _version() -> str:

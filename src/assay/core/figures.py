@@ -1,4 +1,4 @@
-"""What a study shows: charts that stay interactive in the page, and pictures drawn once.
+"""What a study shows: charts that stay interactive in the page, pictures drawn once, and tables.
 
 A study's ``figures`` function takes a run and yields these; the report writes each of them as files
 beside the page (CSV, SVG, PNG and what a picture brings of its own) and puts it into the page.
@@ -53,7 +53,24 @@ class Picture:
     files: Mapping[str, Writer] = field(default_factory=dict)
 
 
-Figure = Chart | Picture
+@dataclass(frozen=True)
+class Table:
+    """A table, such as examples in words.
+
+    Attributes:
+        name: Name of its file.
+        title: What it shows, as a heading.
+        caption: How to read it.
+        data: A DataFrame, written as CSV; the page shows its first rows, numbers rounded.
+    """
+
+    name: str
+    title: str
+    caption: str
+    data: Any
+
+
+Figure = Chart | Picture | Table
 
 
 def file_name(text: str) -> str:

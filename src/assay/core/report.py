@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.core.charts import column, default_figures, single, summarise
+from assay.core.charts import column, default_figures, summarise, told
 from assay.core.diagram import workflow_svg
 from assay.core.drawing import Shown, vega_script, write_figure
 from assay.core.figures import Figure, file_name
@@ -194,11 +194,11 @@ def _made(run: "Run", study: "Study") -> "Iterator[Figure | Callable[[], Figure]
 
 
 def _measures(run: "Run", decisions: list[str]) -> list[dict[str, str]]:
-    """Mean and interval by decisions of what has one value per trial, as text."""
+    """Mean and interval of measures by decisions and labels, as text."""
     records = run.records
     rows: list[dict[str, str]] = []
-    for measure in single(records):
-        varied = [d for d in decisions if d in records]
+    for measure, labels in told(records).items():
+        varied = [*(d for d in decisions if d in records), *labels]
         for _, row in summarise(records, measure, varied).iterrows():
             rows.append(
                 {

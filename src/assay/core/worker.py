@@ -208,7 +208,12 @@ def _worker_emit(request: Request) -> Emit:
     return lambda event: worker.log_event(request.topic, event)
 
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "RAYON_NUM_THREADS",  # tokenizers
+)
 _limits: dict[str, Any] = {}
 
 

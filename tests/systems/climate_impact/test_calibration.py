@@ -13,18 +13,15 @@ from assay.errors import DataError, ParameterError
 from assay.systems.climate_impact.calibration import (
     Calibration,
     Stages,
-    Twin,
     calibrate,
     design,
-    score_twin,
     stages_at,
-    synthetic_valley,
-    twin_stages,
 )
 from assay.systems.climate_impact.rain import Hyetograph
 from assay.systems.climate_impact.rasters import Grid, Roughness, Terrain
 from assay.systems.climate_impact.study_calibration import calibration
 from assay.systems.climate_impact.terrain import coarsen, load_terrain
+from assay.systems.climate_impact.twins import Twin, score_twin, synthetic_valley, twin_stages
 from assay.systems.climate_impact.water import Inflow, river_inflow
 
 MODEL = {"end_h": 1.0, "boundary": {"south": "normal_depth"}, "normal_slope": 0.0025}

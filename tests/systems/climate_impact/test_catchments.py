@@ -21,23 +21,6 @@ def roof(rows=8, columns=12, ridge=6):
     return Terrain(bed.astype(float), Grid(rows, columns, 10.0, 0.0, 80.0, "EPSG:32616"), "roof")
 
 
-def test_every_cell_belongs_to_one_part_and_drains_within_it():
-    terrain = data.drain(data.jacksboro(rows=60, columns=70))
-    labels = catchments.label_catchments(terrain.elevation_m, terrain.grid.cell_m)
-    sizes = np.bincount(labels.ravel())
-
-    assert labels.min() == 0
-    assert (np.diff(sizes) <= 0).all()
-    padded = np.pad(terrain.elevation_m, 1, constant_values=np.nan)
-    for row, column in np.argwhere(np.ones(labels.shape, bool))[::37]:
-        around = padded[row : row + 3, column : column + 3] - terrain.elevation_m[row, column]
-        steps = np.hypot(*np.mgrid[-1:2, -1:2]) + np.eye(3)[1] * np.eye(3)[:, [1]]
-        fall = np.nan_to_num(-around / steps, nan=-1.0)
-        if fall.max() > 0:
-            down, right = np.unravel_index(fall.argmax(), (3, 3))
-            assert labels[row + down - 1, column + right - 1] == labels[row, column]
-
-
 @pytest.mark.parametrize("parts", [1, 2, 5])
 def test_parts_are_disjoint_and_leave_nothing_out(parts):
     terrain = data.drain(data.jacksboro(rows=40, columns=50))

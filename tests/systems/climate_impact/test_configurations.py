@@ -10,7 +10,7 @@ from assay.core.files import read_study
 from assay.core.study import Study
 from assay.core.task import task
 from assay.core.workflow import Workflow
-from assay.systems.climate_impact import data, impact, scenarios, series
+from assay.systems.climate_impact import data, impact, scenarios, series, storms, weather
 from assay.systems.climate_impact.finite_volume import shallow_water
 from assay.systems.climate_impact.inundation import inundation
 from assay.systems.climate_impact.learned import learned_inundation, write_model
@@ -41,6 +41,16 @@ def warmer(flow, storm):
     return flow.step("rain", scenarios.scale_rain, rain=rain, warming_k=2.0)
 
 
+def generated(flow, storm):
+    model = flow.step(
+        "today", weather.stated_weather, wet_after_dry=0.3, wet_after_wet=0.5, shape=0.7,
+        scale_mm=15.0,
+    )  # fmt: skip
+    days = flow.step("days", weather.generate_weather, model=model, years=50)
+    events = flow.step("events", storms.storm_events, daily=days, events=1)
+    return flow.step("rain", storms.cascade_storm, events=events, event=0, duration_h=6.0)
+
+
 @component
 def untrained() -> Path:
     """A net that has learned nothing: what is tried is whether it fits, not what it says."""
@@ -62,7 +72,7 @@ def continental(flow):
 
 
 HAZARDS = {"inertial": inundation, "full": shallow_water, "learned": learned_inundation}
-DRIVERS = {"observed": observed, "design": design, "warmer": warmer}
+DRIVERS = {"observed": observed, "design": design, "warmer": warmer, "generated": generated}
 IMPACTS = {"continental": continental, "uncertain": uncertain}
 COMBINATIONS = list(itertools.product(HAZARDS, DRIVERS, IMPACTS))
 

@@ -6,6 +6,7 @@ import pytest
 from assay.errors import DataError, ParameterError
 from assay.systems.climate_impact import ensemble, pits
 from assay.systems.climate_impact.ensemble import hold_out
+from assay.systems.climate_impact.fractals import fractal_surface, fractal_terrain
 from assay.systems.climate_impact.rasters import Grid, Terrain
 
 CRS = "EPSG:32616"
@@ -115,7 +116,7 @@ def test_what_was_not_held_back_is_no_case(survey, split, kind):
 def test_the_power_of_made_up_ground_falls_as_its_exponent_says(hurst):
     """Over a surface, k^-(2 hurst + 2): the periodogram of one scatters about it (chi square)."""
     size = 256
-    surface = ensemble.fractal_surface(size, hurst, np.random.default_rng(4))
+    surface = fractal_surface(size, hurst, np.random.default_rng(4))
     assert surface.mean() == pytest.approx(0.0, abs=1e-12)
     assert surface.std() == pytest.approx(1.0)
 
@@ -128,11 +129,11 @@ def test_the_power_of_made_up_ground_falls_as_its_exponent_says(hurst):
 
 
 def test_made_up_terrain_drains_and_follows_its_seed():
-    made = ensemble.fractal_terrain(24, 50.0, seed=7, crs=CRS)
+    made = fractal_terrain(24, 50.0, seed=7, crs=CRS)
 
     assert (pits.drain(made, "breach").elevation_m == made.elevation_m).all()
-    again = ensemble.fractal_terrain(24, 50.0, seed=7, crs=CRS)
-    other = ensemble.fractal_terrain(24, 50.0, seed=8, crs=CRS)
+    again = fractal_terrain(24, 50.0, seed=7, crs=CRS)
+    other = fractal_terrain(24, 50.0, seed=8, crs=CRS)
     assert (again.elevation_m == made.elevation_m).all()
     assert (other.elevation_m != made.elevation_m).any()
     assert made.grid == Grid(24, 24, 50.0, 0.0, 1200.0, CRS)

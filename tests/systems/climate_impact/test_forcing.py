@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 
 from assay.errors import AssayError
-from assay.systems.climate_impact.forcing import Soil, seeped
+from assay.systems.climate_impact.forcing import Soil, ponded_infiltration
 from assay.systems.climate_impact.solver import simulate
 
 K, SUCTION, DEFICIT = 10.0, 110.0, 0.3  # mm/h, mm, 1: a loam
 STORE_M, K_M_PER_S = SUCTION * DEFICIT / 1e3, K / 3.6e6
 PRECISIONS = (("float64", 1e-12), ("float32", 1e-5))
+
+
+def seeped(infiltrated_m, conductivity_m_per_s, store_m, seconds):
+    more = ponded_infiltration(infiltrated_m, conductivity_m_per_s * seconds, store_m)
+    return infiltrated_m + more
 
 
 def implicit_time(infiltrated_m):

@@ -9,7 +9,7 @@ from scipy.special import lambertw
 from assay.core.component import describe
 from assay.errors import AssayError, DataError, ParameterError
 from assay.systems.climate_impact import data
-from assay.systems.climate_impact.forcing import seeped
+from assay.systems.climate_impact.forcing import ponded_infiltration
 from assay.systems.climate_impact.infiltration import (
     curve_number_losses,
     curve_number_losses_field,
@@ -65,11 +65,14 @@ def test_silt_loam_of_the_textbook():
     assert ponding_time(50.0, **soil) == pytest.approx(0.17, abs=0.005)
 
 
-def test_the_solver_and_the_losses_know_one_formula():
-    for before, hours in ((0.0, 0.01), (0.0, 2.0), (35.0, 0.5)):
-        ours = green_ampt(before, hours, conductivity_mm_per_h=12.0, store_mm=40.0)
-        theirs = seeped(before / 1000, 12.0 / 3.6e6, 0.04, hours * 3600.0)
-        assert float(ours) == pytest.approx(theirs * 1000, rel=1e-9)
+@given(st.floats(0, 200), st.floats(0.1, 200), st.floats(-8.0, -4.0))
+def test_short_steps_keep_their_digits(before, store, exponent):
+    """K dt = x - s ln(1 + x/(F + s)), to second order in a small increment x."""
+    whole = before + store
+    small = whole * 10.0**exponent
+    supply = small * before / whole + store * (small / whole) ** 2 / 2
+
+    assert ponded_infiltration(before, supply, store) == pytest.approx(small, rel=1e-3)
 
 
 def test_soil_without_suction_drinks_at_its_conductivity_and_sealed_ground_nothing():

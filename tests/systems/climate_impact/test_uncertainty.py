@@ -8,7 +8,7 @@ import pytest
 from assay.core.records import Records
 from assay.errors import DataError
 from assay.systems.climate_impact import data, uncertainty
-from assay.systems.climate_impact.rasters import Grid, Raster
+from assay.systems.climate_impact.rasters import Grid, Raster, Roughness
 from assay.systems.climate_impact.uncertainty import QUANTITIES, MemberRisk
 
 GRID = Grid(1, 2, 10.0, 0.0, 0.0, "EPSG:32616")
@@ -108,6 +108,15 @@ def test_a_member_is_the_risk_of_its_own_values():
     ]
 
     assert damages[0] > damages[1]
+
+    def depths(pattern):
+        made = uncertainty.member_risk(design, grid, terrain, assets, pattern, member=0, **given)
+        return made.max_depth_m.values
+
+    even = Roughness(np.full(grid.elevation_m.shape, 0.07), grid.grid)
+    varied = replace(even, manning=np.geomspace(0.02, 0.2, 24 * 24).reshape(24, 24))
+    assert np.array_equal(depths(None), depths(even), equal_nan=True)
+    assert not np.allclose(depths(None), depths(varied), equal_nan=True)
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,16 @@ import pytest
 from scipy import stats
 
 from assay.core.artifacts import decode, encode
+from assay.core.component import describe
 from assay.errors import AssayError
+from assay.systems.climate_impact.daily import MONTH_OF_DAY, DailyRain, yearly_maxima
 from assay.systems.climate_impact.weather import (
-    DAYS_OF_MONTHS,
-    DailyRain,
     WeatherModel,
     fit_days,
     fit_maxima,
     fit_weather,
     generate_weather,
-    yearly_maxima,
+    stated_weather,
 )
 
 MONTHS = np.arange(12)
@@ -24,7 +24,6 @@ SEASON = np.cos(2 * np.pi * MONTHS / 12)
 MODEL = WeatherModel(
     0.25 + 0.1 * SEASON, 0.55 + 0.15 * SEASON, 0.8 + 0.2 * SEASON, 9.0 - 3 * SEASON, 0.1, "nowhere"
 )
-MONTH_OF_DAY = np.repeat(MONTHS, DAYS_OF_MONTHS)
 YEARS = 400
 
 
@@ -126,6 +125,17 @@ def test_the_fit_is_the_likeliest_gamma_distribution_that_scipy_finds(drawn):
     assert found.shape[6] == pytest.approx(shape, rel=1e-5)
     assert found.scale_mm[6] == pytest.approx(scale, rel=1e-5)
     assert found.wet_day_mm[6] == pytest.approx(july[july > 0.1].mean(), rel=1e-12)
+
+
+def test_stated_numbers_hold_all_year_or_month_by_month():
+    season = (9.0 - 3 * SEASON).tolist()
+    found = stated_weather(wet_after_dry=0.3, wet_after_wet=0.6, shape=0.8, scale_mm=season)
+
+    assert found.wet_after_dry.tolist() == [0.3] * 12
+    assert found.scale_mm.tolist() == season
+    for wrong in ({"wet_after_dry": 1.0}, {"scale_mm": season[:11]}, {"shape": -1.0}):
+        with pytest.raises(AssayError):
+            describe(stated_weather).validate(wrong, "weather")
 
 
 def test_equal_seeds_draw_equal_weather_and_others_other():

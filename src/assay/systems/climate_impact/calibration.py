@@ -9,8 +9,6 @@ Notable in this file:
   few peak stages meet many pairs of the two: a roughness is only as good as the flow it was fitted
   with. The five of Merewether (June 2007, 2 m cells) are met to 0.13 to 0.15 m with coefficients
   of 0.047, 0.036 and 0.029 at 0.8, 1.0 and 1.2 times the flow.
-* *Twins.* `twin_stages` makes observations with the solver itself, from a hidden roughness and with
-  noise. They test the calibration, never the solver.
 """
 
 from dataclasses import dataclass
@@ -24,11 +22,26 @@ from assay.core.component import Seed, component
 from assay.core.records import Records
 from assay.core.task import task
 from assay.errors import DataError, ParameterError
-from assay.systems.climate_impact.inundation import Hours, sides_of
+from assay.systems.climate_impact.inundation import Hours, entry_of, sides_of
 from assay.systems.climate_impact.rain import Hyetograph
-from assay.systems.climate_impact.rasters import Grid, Roughness, Terrain
+from assay.systems.climate_impact.rasters import Roughness, Terrain
+from assay.systems.climate_impact.roughness import scaled_roughness
 from assay.systems.climate_impact.solver import Side, simulate
 from assay.systems.climate_impact.water import Inflow, SideName
+
+__all__ = [
+    "WET_M",
+    "Calibration",
+    "Manning",
+    "Reading",
+    "Sampler",
+    "StageModel",
+    "Stages",
+    "calibrate",
+    "design",
+    "log_between",
+    "stages_at",
+]
 
 Sampler = Literal["grid", "lhs", "bayes"]
 Reading = Literal["peak", "end"]
@@ -54,20 +67,6 @@ class Stages:
     note: str
 
 
-class Twin(NamedTuple):
-    """Synthetic observations, and the truth that a calibration is not told.
-
-    Attributes:
-        stages: The observations.
-        manning: The hidden coefficient (s/m^(1/3)).
-        misfit_m: Root mean square of the noise drawn (m): the misfit at the truth.
-    """
-
-    stages: Stages
-    manning: float
-    misfit_m: float
-
-
 class Calibration(NamedTuple):
     """All runs of a calibration, in the order in which they were made.
 
@@ -89,84 +88,6 @@ class Calibration(NamedTuple):
 
 
 # -- components ---------------------------------------------------------------------------------
-
-
-@component(version="1")
-def synthetic_valley(
-    *,
-    rows: Annotated[int, Field(ge=4, le=4096)] = 48,
-    columns: Annotated[int, Field(ge=4, le=4096)] = 24,
-    cell_m: Annotated[float, Field(ge=0.1, le=1000)] = 20.0,
-    fall: Annotated[float, Field(gt=0, le=0.2)] = 0.0025,
-    bank: Annotated[float, Field(gt=0, le=1)] = 0.0125,
-    channel_cells: PositiveInt = 4,
-) -> Terrain:
-    """A straight valley that falls to the south: a flat bed between two even banks; synthetic.
-
-    Its axis lies at x = 0, its upper end at y = 0, in a coordinate system chosen for its metres.
-
-    Args:
-        rows: Cells along the valley.
-        columns: Cells across.
-        cell_m: Edge of a cell (m).
-        fall: Slope along the valley.
-        bank: Slope of the banks.
-        channel_cells: Width of the bed.
-    """
-    grid = Grid(rows, columns, cell_m, -columns * cell_m / 2, 0.0, "EPSG:32632")
-    x, _ = grid.centres(np.zeros(columns, int), np.arange(columns))
-    beyond = np.maximum(np.abs(x) - channel_cells * cell_m / 2, 0.0)
-    along = fall * cell_m * np.arange(rows)[::-1, None]
-    return Terrain(along + bank * beyond, grid, "straight valley", "synthetic")
-
-
-@component(version="1", requires=("numba", "numpy"))
-def twin_stages(
-    terrain: Terrain,
-    rain: Hyetograph | None = None,
-    rivers: list[Inflow] | None = None,
-    *,
-    manning_low: Manning = 0.025,
-    manning_high: Manning = 0.1,
-    points: PositiveInt = 5,
-    noise_m: NonNegativeFloat = 0.02,
-    end_h: Hours = 1.0,
-    boundary: Side | dict[SideName, Side] = "free",
-    normal_slope: Annotated[float, Field(gt=0, le=1)] = 0.001,
-    dt_max_s: Annotated[float, Field(gt=0, le=600)] = 5.0,
-    read: Reading = "peak",
-    seed: Seed,
-) -> Twin:
-    """Make stages with the solver itself, from a hidden roughness, and add noise; not observed.
-
-    Args:
-        terrain: The terrain.
-        rain: Rain on every cell alike.
-        rivers: What enters the map at points.
-        manning_low: Least hidden coefficient (s/m^(1/3)); it is drawn in its logarithm.
-        manning_high: Largest.
-        points: Stages, in different cells at random, in water at least half as deep as its deepest.
-        noise_m: Standard deviation of the noise (m).
-        end_h: Simulated time (h).
-        boundary: As in `inundation`.
-        normal_slope: As in `inundation`.
-        dt_max_s: As in `inundation`.
-        read: Stage at the ``peak`` or at the ``end``.
-        seed: Seed of the hidden coefficient, the points and the noise.
-    """
-    random = np.random.default_rng(seed)
-    manning = _log_between(random.random(), manning_low, manning_high)
-    model = _Model(terrain, None, rain, rivers or [], end_h, boundary, normal_slope, dt_max_s, read)
-    depth = _depth(model, manning, 1.0)
-    deep = np.argwhere(depth >= max(0.5 * np.nanmax(depth), WET_M))
-    if len(deep) < points:
-        raise DataError(f"only {len(deep)} cells are deep enough for {points} stages")
-    row, column = deep[random.choice(len(deep), points, replace=False)].T
-    noise = random.normal(0.0, noise_m, points) if noise_m else np.zeros(points)
-    x, y = terrain.grid.centres(row, column)
-    stage = terrain.elevation_m[row, column] + depth[row, column] + noise
-    note = f"synthetic: made by the solver, noise of {noise_m:g} m added"
-    return Twin(Stages(x, y, stage, note), manning, float(np.sqrt(np.mean(noise**2))))
 
 
 @component(version="1", requires=("numba", "numpy", "optuna", "scipy"))
@@ -225,15 +146,15 @@ def calibrate(
         raise ParameterError(f"roughness of {ranges}", accepted="ranges from low to high")
     unknowns = 2 if flow_high > flow_low else 1
     forcing = rain, rivers or [], end_h
-    model = _Model(terrain, roughness, *forcing, boundary, normal_slope, dt_max_s, read)
+    model = StageModel(terrain, roughness, *forcing, boundary, normal_slope, dt_max_s, read)
     tried: list[tuple[float, float, float]] = []
     context = task()
 
     def misfit(at: np.ndarray) -> float:
         """Misfit at a point of the unit square; every call is one run."""
-        manning = _log_between(at[0], manning_low, manning_high)
-        factor = _log_between(at[1], flow_low, flow_high) if unknowns == 2 else flow_low
-        found = stages_at(terrain, _depth(model, manning, factor), observed, near_m=near_m)
+        manning = log_between(at[0], manning_low, manning_high)
+        factor = log_between(at[1], flow_low, flow_high) if unknowns == 2 else flow_low
+        found = stages_at(terrain, model.depth_m(manning, factor), observed, near_m=near_m)
         off = float(np.sqrt(np.mean((found - observed.stage_m) ** 2)))
         tried.append((manning, factor, off))
         context.progress(len(tried), runs, "runs")
@@ -253,42 +174,11 @@ def calibrate(
     return Calibration(manning, factor, off, float(manning[best]), float(factor[best]), records)
 
 
-@component(version="1", requires=("numpy",))
-def score_twin(
-    fit: Calibration, twin: Twin, *, tolerance: Annotated[float, Field(ge=1)] = 1.5
-) -> Records:
-    """How well, and after how many runs, a calibration found what its twin hides.
-
-    Records ``manning_error``, the fitted coefficient less the hidden one relative to it, without
-    sign; ``error_by_run``, the same of the best of the first ``runs``; ``misfit_ratio``, the misfit
-    found over that of the truth; and ``runs_needed`` until the misfit is at most ``tolerance``
-    times that of the truth. A calibration that never gets there counts as one run more than it
-    made, which is too few.
-
-    Args:
-        fit: The calibration.
-        twin: The observations, with what they hide.
-        tolerance: Misfit that will do, in units of the misfit at the truth.
-    """
-    error = np.abs(fit.manning - twin.manning) / twin.manning
-    least, best = np.inf, 0
-    records = Records()
-    for run, off in enumerate(fit.misfit_m):
-        if off < least:
-            least, best = off, run
-        records.add("error_by_run", float(error[best]), "1", runs=run + 1)
-    records.add("manning_error", float(error[best]), "1")
-    met = np.flatnonzero(fit.misfit_m <= tolerance * twin.misfit_m)
-    records.add("runs_needed", int(met[0]) + 1 if met.size else fit.misfit_m.size + 1, "runs")
-    records.add("misfit_ratio", least / twin.misfit_m if twin.misfit_m else np.nan, "1")
-    return records
-
-
 # -- the model ----------------------------------------------------------------------------------
 
 
-class _Model(NamedTuple):
-    """All of a simulation but its unknowns."""
+class StageModel(NamedTuple):
+    """All of a simulation but its unknowns; see `inundation` for what they are."""
 
     terrain: Terrain
     pattern: Roughness | None
@@ -300,32 +190,33 @@ class _Model(NamedTuple):
     dt_max_s: float
     read: Reading
 
+    def depth_m(
+        self, manning: float, flow_factor: float = 1.0
+    ) -> Float[np.ndarray, "rows columns"]:
+        """Depth of water (m) of one run, at the peak or the end.
 
-def _depth(model: _Model, manning: float, flow_factor: float) -> np.ndarray:
-    """Depth of water (m) of one run, at the peak or the end."""
-    grid, rain = model.terrain.grid, model.rain
-    roughness: Any = manning
-    if model.pattern is not None:
-        known = np.isfinite(model.terrain.elevation_m)
-        roughness = manning / np.median(model.pattern.manning[known]) * model.pattern.manning
-    sources: list[Any] = []
-    for river in model.rivers:
-        row, column = grid.row_column(np.array([river.x_m]), np.array([river.y_m]))
-        rates = flow_factor * river.discharge_m3_per_s
-        sources.append((int(row[0]), int(column[0]), (river.times_s, rates)))
-    flow = simulate(
-        model.terrain.elevation_m,
-        roughness,
-        cell_m=grid.cell_m,
-        end_s=model.end_h * 3600.0,
-        rain_times_s=() if rain is None else rain.times_s,
-        rain_mm_per_h=() if rain is None else flow_factor * rain.rain_mm_per_h,
-        inflow=sources,
-        boundaries=sides_of(model.boundary, []),
-        normal_slope=model.normal_slope,
-        dt_max_s=model.dt_max_s,
-    )
-    return flow.max_depth_m if model.read == "peak" else flow.depth_m
+        Args:
+            manning: Coefficient of the median cell (s/m^(1/3)).
+            flow_factor: By what rain and inflow are multiplied.
+        """
+        grid, rain = self.terrain.grid, self.rain
+        sources: list[Any] = []
+        for river in self.rivers:
+            row, column, (times, rates) = entry_of(river, grid)
+            sources.append((row, column, (times, flow_factor * np.asarray(rates))))
+        flow = simulate(
+            self.terrain.elevation_m,
+            scaled_roughness(self.terrain, self.pattern, manning).manning,
+            cell_m=grid.cell_m,
+            end_s=self.end_h * 3600.0,
+            rain_times_s=() if rain is None else rain.times_s,
+            rain_mm_per_h=() if rain is None else flow_factor * rain.rain_mm_per_h,
+            inflow=sources,
+            boundaries=sides_of(self.boundary, []),
+            normal_slope=self.normal_slope,
+            dt_max_s=self.dt_max_s,
+        )
+        return flow.max_depth_m if self.read == "peak" else flow.depth_m
 
 
 def stages_at(
@@ -409,5 +300,6 @@ def _search(misfit: Any, unknowns: int, *, runs: int, startup: int, seed: int) -
         optuna.logging.set_verbosity(before)
 
 
-def _log_between(u: float, low: float, high: float) -> float:
+def log_between(u: float, low: float, high: float) -> float:
+    """The number whose logarithm lies a share u of the way from low to high."""
     return float(np.exp((1.0 - u) * np.log(low) + u * np.log(high)))

@@ -5,7 +5,7 @@ cells of the edge, so its neighbours are walls and nothing is exchanged while it
 leaves out is water that rises over a divide; on drained ground of some relief that is little, and
 `seams` measures it.
 
-Flow directions are those of O'Callaghan and Mark 1984: to the steepest of eight neighbours.
+A terrain that does not fit into memory goes the same way in files: see `catchment_files`.
 """
 
 from dataclasses import replace
@@ -18,18 +18,29 @@ from pydantic import Field
 from assay.core.component import component
 from assay.core.records import Records
 from assay.errors import DataError
+from assay.systems.climate_impact.descent import label_catchments
 from assay.systems.climate_impact.exposure import Assets
-from assay.systems.climate_impact.intrinsics import compiled
 from assay.systems.climate_impact.inundation import FloodMaps
-from assay.systems.climate_impact.rasters import Grid, Raster, Roughness, Terrain
+from assay.systems.climate_impact.rasters import Raster, Roughness, Terrain
 from assay.systems.climate_impact.solver import Ledger
 
-__all__ = ["catchment_part", "label_catchments", "mosaic", "parts_of", "seams"]
+__all__ = [
+    "Parts",
+    "catchment_part",
+    "grouped",
+    "label_catchments",
+    "mosaic",
+    "parts_of",
+    "seams",
+    "summed_ledger",
+    "summed_records",
+    "walled",
+]
 
 Parts = Annotated[int, Field(ge=1, le=10_000)]
 
 
-@component(version="1", requires=("numba", "numpy"))
+@component(version="2", requires=("numba", "numpy"))
 def catchment_part(terrain: Terrain, *, part: Annotated[int, Field(ge=0)], parts: Parts) -> Terrain:
     """One of several parts of a terrain that exchange no water, cut to the cells it needs.
 
@@ -40,26 +51,18 @@ def catchment_part(terrain: Terrain, *, part: Annotated[int, Field(ge=0)], parts
     """
     if part >= parts:
         raise DataError(f"no part {part}", where="catchment_part", accepted=f"0 to {parts - 1}")
-    labels = label_catchments(terrain.elevation_m, terrain.grid.cell_m)
+    labels = label_catchments(terrain.elevation_m)
     if labels.max() + 1 < parts:
         raise DataError(
             f"the terrain has {labels.max() + 1} catchments", where="catchment_part",
             accepted="at most as many parts",
         )  # fmt: skip
-    mine = parts_of(labels, parts) == part
-    rows, columns = np.flatnonzero(mine.any(1)), np.flatnonzero(mine.any(0))
-    window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    grid = terrain.grid
-    cut = Grid(
-        int(rows[-1] + 1 - rows[0]),
-        int(columns[-1] + 1 - columns[0]),
-        grid.cell_m,
-        grid.west_m + float(columns[0]) * grid.cell_m,
-        grid.north_m - float(rows[0]) * grid.cell_m,
-        grid.crs,
-    )
+    mine = parts_of(labels, terrain.elevation_m, parts) == part
+    row, column = np.flatnonzero(mine.any(1)), np.flatnonzero(mine.any(0))
+    window = walled(mine.shape, np.array([row[0], row[-1], column[0], column[-1]]))
     values = np.where(mine, terrain.elevation_m, np.nan)[window]
-    return replace(terrain, elevation_m=values, grid=cut, note=f"part {part + 1} of {parts}")
+    note = f"part {part + 1} of {parts}"
+    return replace(terrain, elevation_m=values, grid=terrain.grid.part(*window), note=note)
 
 
 @component(version="1")
@@ -70,7 +73,7 @@ def part_of_roughness(roughness: Roughness, terrain: Terrain) -> Roughness:
         roughness: That of the whole terrain.
         terrain: The part.
     """
-    return Roughness(roughness.manning[_window(roughness.grid, terrain.grid)], terrain.grid)
+    return Roughness(roughness.manning[roughness.grid.window(terrain.grid)], terrain.grid)
 
 
 @component(version="1", requires=("numpy",))
@@ -95,20 +98,16 @@ def mosaic(terrain: Terrain, floods: list[FloodMaps]) -> FloodMaps:
         whole = np.full(terrain.elevation_m.shape, np.nan)
         for flood in floods:
             raster: Raster = getattr(flood, name)
-            window = _window(terrain.grid, raster.grid)
+            window = terrain.grid.window(raster.grid)
             whole[window] = np.where(np.isnan(raster.values), whole[window], raster.values)
         first: Raster = getattr(floods[0], name)
         merged[name] = replace(first, values=whole, grid=terrain.grid)
-    sums = [float(sum(values)) for values in zip(*(f.ledger for f in floods), strict=True)]
-    ledger = Ledger(*sums)
-    came_in = ledger.rain_m3 + ledger.inflow_m3 or ledger.stored_start_m3
-    ledger = ledger._replace(relative_error=ledger.error_m3 / came_in if came_in else 0.0)
     return FloodMaps(
         **merged,
-        ledger=ledger,
+        ledger=summed_ledger([flood.ledger for flood in floods]),
         limited_share=max(flood.limited_share for flood in floods),
         return_period_years=floods[0].return_period_years,
-        records=_summed([flood.records for flood in floods]),
+        records=summed_records([flood.records for flood in floods]),
     )
 
 
@@ -133,77 +132,75 @@ def seams(whole: FloodMaps, parts: FloodMaps, exposure: Assets) -> Records:
     return records
 
 
-def label_catchments(elevation_m: np.ndarray, cell_m: float) -> Int[np.ndarray, "rows columns"]:
-    """The catchment of each cell, numbered from 0 by falling size; -1 where unknown.
-
-    Example:
-        >>> label_catchments(np.array([[1.0, 2.0, 3.0, 2.0, 1.0]]), 10.0).tolist()
-        [[0, 0, 0, 1, 1]]
-    """
-    ground = np.asarray(elevation_m, np.float64)
-    padded = np.pad(ground, 1, constant_values=np.nan)
-    upwards = np.argsort(ground, axis=None, kind="stable")  # NaN last
-    known = upwards[: np.count_nonzero(np.isfinite(ground))]
-    raw = _labels(padded, known)[1:-1, 1:-1]
-    sizes = np.bincount(raw[raw >= 0])
-    rank = np.empty(sizes.size, int)
-    rank[np.argsort(-sizes, kind="stable")] = np.arange(sizes.size)
-    return np.where(raw >= 0, rank[raw], -1)
-
-
-@compiled
-def _labels(z, upwards):
-    """Every cell has the label of the neighbour it drains to, from the lowest on."""
-    label = np.full(z.shape, -1)
-    columns, found = z.shape[1] - 2, 0
-    for cell in upwards:
-        row, column = cell // columns + 1, cell % columns + 1
-        steepest, best = 0.0, -1
-        for down in range(-1, 2):
-            for right in range(-1, 2):
-                far = np.sqrt(float(down * down + right * right))
-                if far > 0.0:
-                    fall = (z[row, column] - z[row + down, column + right]) / far
-                    if fall > steepest:
-                        steepest, best = fall, label[row + down, column + right]
-        if best < 0:
-            best, found = found, found + 1
-        label[row, column] = best
-    return label
-
-
 def parts_of(
-    catchments: Int[np.ndarray, "rows columns"], parts: int
+    catchments: Int[np.ndarray, "rows columns"],
+    elevation_m: Float[np.ndarray, "rows columns"],
+    parts: int,
 ) -> Int[np.ndarray, "rows columns"]:
-    """The part of each cell: catchments in their order around the terrain, cut into equal areas.
+    """The part of each cell: whole catchments, cut into about equal areas.
 
-    Neighbours share a part, so that the box around it is small. Every part has a catchment; a large
-    one makes a large part.
+    Catchments whose outlets are neighbours share a part: where a river leaves the terrain, it may
+    spread over several. Every part has a catchment; a large one makes a large part.
     """
-    rows, columns = np.nonzero(catchments >= 0)
-    owner = catchments[rows, columns]
-    sizes = np.bincount(owner)
-    down = np.bincount(owner, rows) / sizes - rows.mean()
-    right = np.bincount(owner, columns) / sizes - columns.mean()
-    order = np.argsort(np.arctan2(down, right), kind="stable")
-    middles = np.cumsum(sizes[order]) - sizes[order] / 2
-    first = np.searchsorted(middles, sizes.sum() * np.arange(parts) / parts)
-    step = np.arange(parts)
-    first = np.maximum.accumulate(first - step) + step  # one catchment each
-    first = np.minimum(first, sizes.size - parts + step)
-    part = np.empty(sizes.size, int)
-    part[order] = np.searchsorted(first, np.arange(sizes.size), side="right") - 1
+    known = np.flatnonzero(catchments.ravel() >= 0)
+    upwards = known[np.argsort(elevation_m.ravel()[known], kind="stable")]
+    owner, lowest = np.unique(catchments.ravel()[upwards], return_index=True)
+    row, column = np.unravel_index(upwards[lowest], catchments.shape)
+    part = grouped(np.bincount(catchments.ravel()[known])[owner], row, column, parts)
     return np.where(catchments >= 0, part[catchments], -1)
 
 
-def _window(whole: Grid, part: Grid) -> tuple[slice, slice]:
-    top = round((whole.north_m - part.north_m) / whole.cell_m)
-    left = round((part.west_m - whole.west_m) / whole.cell_m)
-    return slice(top, top + part.rows), slice(left, left + part.columns)
+def grouped(
+    cells: Int[np.ndarray, " catchments"],
+    row: Int[np.ndarray, " catchments"],
+    column: Int[np.ndarray, " catchments"],
+    parts: int,
+) -> Int[np.ndarray, " catchments"]:
+    """The part of each catchment, from their cells and the row and column of their lowest one.
+
+    The catchments are halved again and again, across the axis along which they lie apart further.
+    """
+    part = np.zeros(cells.size, int)
+    waiting = [(np.arange(cells.size), 0, parts)]
+    while waiting:
+        members, number, count = waiting.pop()
+        if count == 1:
+            part[members] = number
+            continue
+        weights, half = cells[members], count // 2
+        spread = [np.cov(at[members], aweights=weights, ddof=0) for at in (row, column)]
+        order = members[np.argsort((row, column)[int(np.argmax(spread))][members], kind="stable")]
+        middles = np.cumsum(cells[order]) - cells[order] / 2
+        cut = int(np.searchsorted(middles, weights.sum() * half / count))
+        cut = min(max(cut, half), order.size - (count - half))  # one catchment each
+        waiting += [(order[:cut], number, half), (order[cut:], number + half, count - half)]
+    return part
 
 
-def _summed(several: list[Records]) -> Records:
-    """Volumes and areas added up, of everything else the largest."""
+def walled(shape: tuple[int, ...], box: Int[np.ndarray, " 4"]) -> tuple[slice, slice]:
+    """The window of first and last row and column with a cell around it, where there is one.
+
+    That cell belongs to others and is a wall: only at the edge of the terrain does the edge of the
+    window let water out.
+    """
+    top, bottom, left, right = (int(side) for side in box)
+    rows, columns = shape
+    return (
+        slice(max(top - 1, 0), min(bottom + 2, rows)),
+        slice(max(left - 1, 0), min(right + 2, columns)),
+    )
+
+
+def summed_ledger(several: list[Ledger]) -> Ledger:
+    """Volumes added up; the error relative to all that came in."""
+    ledger = Ledger(*(float(sum(values)) for values in zip(*several, strict=True)))
+    held = (ledger.held_west_m3, ledger.held_east_m3, ledger.held_south_m3, ledger.held_north_m3)
+    came_in = ledger.rain_m3 + ledger.inflow_m3 + sum(map(abs, held)) or ledger.stored_start_m3
+    return ledger._replace(relative_error=ledger.error_m3 / came_in if came_in else 0.0)
+
+
+def summed_records(several: list[Records]) -> Records:
+    """Records of the floods of all parts: volumes and areas added up, else the largest."""
     frames = [records.frame() for records in several]
     records = Records()
     for row in range(len(frames[0])):

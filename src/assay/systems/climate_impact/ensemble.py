@@ -9,23 +9,23 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from pydantic import Field, PositiveInt
 
 from assay.core.component import Seed, component
 from assay.errors import DataError, ParameterError
-from assay.systems.climate_impact import exposure, pits, rain
+from assay.systems.climate_impact import exposure, rain
 from assay.systems.climate_impact.exposure import Assets
+from assay.systems.climate_impact.fractals import fractal_terrain
 from assay.systems.climate_impact.rain import DepthDuration, Hyetograph
-from assay.systems.climate_impact.rasters import Grid, Roughness, Terrain, uniform_roughness
+from assay.systems.climate_impact.rasters import Roughness, Terrain, uniform_roughness
+from assay.systems.climate_impact.roughness import patches
 from assay.systems.climate_impact.terrain import crop
 
 __all__ = [
     "Case",
     "Grounds",
     "Tile",
-    "fractal_surface",
-    "fractal_terrain",
     "held_out_case",
     "hold_out",
     "training_tile",
@@ -33,13 +33,8 @@ __all__ = [
 
 Split = Literal["storm", "block", "terrain"]
 Kind = Literal["survey", "fractal"]
-HURST = (0.75, 1.0)
-"""Range of the exponent of made-up ground: 1 is smooth, 0.5 as rough as Brownian motion."""
-RELIEF_M = (15.0, 80.0)
-STEEPEST_TILT = 0.03
 MANNING = (0.02, 0.08)
 PATCHES = 0.25  # standard deviation of the logarithm of Manning's n within a tile
-FALL_M = 0.01
 
 
 @dataclass(frozen=True)
@@ -172,7 +167,8 @@ def training_tile(
         block_min=15.0,
         runoff_coefficient=runoff_coefficient,
     )
-    return Tile(ground, _patchy_roughness(ground, random), storm)
+    typical = np.exp(random.uniform(*np.log(MANNING)))
+    return Tile(ground, patches(ground, typical, PATCHES, random), storm)
 
 
 @component(version="1", requires=("numba", "numpy", "scipy"))
@@ -229,57 +225,3 @@ def _ground(
     return fractal_terrain(
         size, terrain.grid.cell_m, seed=int(seeds[place % len(seeds)]), crs=terrain.grid.crs
     )
-
-
-# -- made-up ground -----------------------------------------------------------------------------
-
-
-def fractal_terrain(size: int, cell_m: float, *, seed: int, crs: str) -> Terrain:
-    """A tilted plane with fractal relief, its pits breached; it is nowhere.
-
-    Args:
-        size: Edge (cells).
-        cell_m: Edge of a cell (m).
-        seed: Seed; the terrain's roughness, relief and tilt are drawn too.
-        crs: Coordinate system that its positions are written in.
-    """
-    random = np.random.default_rng(seed)
-    hurst, relief_m = random.uniform(*HURST), random.uniform(*RELIEF_M)
-    heading, tilt = random.uniform(0.0, 2.0 * np.pi), random.uniform(0.0, STEEPEST_TILT)
-    surface = fractal_surface(2 * size, hurst, random)[:size, :size]  # half a period: no seam
-    along = np.arange(size) * cell_m
-    plane = tilt * (np.cos(heading) * along[:, None] + np.sin(heading) * along)
-    height = relief_m * (surface - surface.mean()) / surface.std() + plane
-    grid = Grid(size, size, cell_m, 0.0, size * cell_m, crs)
-    made = Terrain(
-        height - height.min(), grid, f"made-up terrain {seed}",
-        f"spectral synthesis, Hurst exponent {hurst:.2f}; lies nowhere",
-    )  # fmt: skip
-    return pits.drain(made, "breach", FALL_M)
-
-
-def fractal_surface(
-    size: int, hurst: float, random: np.random.Generator
-) -> Float[np.ndarray, "size size"]:
-    """A periodic random surface whose power falls with wavenumber k as k^-(2 hurst + 2).
-
-    White noise is weighed in Fourier space (Saupe 1988); mean 0, standard deviation 1.
-
-    Args:
-        size: Edge (cells).
-        hurst: Hurst exponent, between 0 and 1.
-        random: Source of the noise.
-    """
-    noise = np.fft.rfft2(random.standard_normal((size, size)))
-    k = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size))
-    k[0, 0] = np.inf  # no mean
-    surface = np.fft.irfft2(noise * k ** -(hurst + 1.0), s=(size, size))
-    return surface / surface.std()
-
-
-def _patchy_roughness(terrain: Terrain, random: np.random.Generator) -> Roughness:
-    """Manning's n around a value of the tile's own, in patches as of land cover."""
-    size = max(terrain.elevation_m.shape)
-    typical = np.exp(random.uniform(*np.log(MANNING)))
-    patches = fractal_surface(size, 0.5, random)[: terrain.grid.rows, : terrain.grid.columns]
-    return Roughness(np.clip(typical * np.exp(PATCHES * patches), 0.01, 0.2), terrain.grid)

@@ -1,7 +1,10 @@
-"""The figures of an ensemble: how far the damage spreads, why, and how likely each cell is deep."""
+"""The figures of an ensemble: how far the damage spreads, why, and whether truths lie within it."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
+
+import numpy as np
 
 from assay.core.charts import dots
 from assay.core.figures import Chart, Figure, Picture
@@ -9,9 +12,11 @@ from assay.core.run import Run
 from assay.systems.climate_impact.maps import panels
 from assay.systems.climate_impact.uncertainty import QUANTITIES, Spread
 
+MOST_BINS = 10
+
 
 def uncertainty_figures(run: Run) -> Iterator[Callable[[], Figure]]:
-    """The spread of the damage, the sensitivity indices, and the maps of the first trial."""
+    """Spread of the damage, sensitivity indices, ranks of the truths, maps of the first trial."""
     yield partial(spread_of_damage, run)
     if (run.records["measure"] == "first_order").any():
         for measure, title in (
@@ -28,6 +33,7 @@ def uncertainty_figures(run: Run) -> Iterator[Callable[[], Figure]]:
                 caption="Sobol indices of the expected annual damage: mean over designs with its "
                 "95 % interval. Estimates from few points can leave 0 to 1.",
             )
+    yield partial(rank_histogram, run)
     yield partial(likely_depths, run)
 
 
@@ -35,7 +41,8 @@ def spread_of_damage(run: Run) -> Chart:
     """Every member's damage against what it was computed with."""
     import altair as alt
 
-    kept = run.records[run.records["measure"] == "member_damage"]
+    records = run.records
+    kept = records[(records["measure"] == "member_damage") & (records["step"] == "members")]
     unit = str(kept["unit"].iloc[0])
     data = kept[["value", "seed", *QUANTITIES]].melt(
         id_vars=["value", "seed"], var_name="unknown", value_name="taken"
@@ -54,6 +61,40 @@ def spread_of_damage(run: Run) -> Chart:
         "One dot per member of the ensemble, once in each panel: what bends the cloud matters, "
         "what leaves it level does not.",
         chart.resolve_scale(x="independent"),
+        data,
+    )
+
+
+def rank_histogram(run: Run) -> Chart:
+    """Where the held-out truths lie among the members, all trials together."""
+    import altair as alt
+    import pandas as pd
+
+    kept = run.records[run.records["measure"] == "truth_rank"]
+    bins = min(MOST_BINS, int(kept["members"].min()) + 1)
+    # A rank stands for an equal part of the unit interval; one that lies across bins is shared out
+    low, high = kept["value"] / (kept["members"] + 1), (kept["value"] + 1) / (kept["members"] + 1)
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    rows = []
+    for start, end in itertools.pairwise(edges):
+        within = (np.minimum(high, end) - np.maximum(low, start)).clip(lower=0.0) / (high - low)
+        rows.append({"from": start, "to": end, "share": float(within.mean())})
+    data = pd.DataFrame(rows).assign(even=1.0 / bins, truths=len(kept))
+    base = alt.Chart(data)
+    bars = base.mark_bar().encode(
+        x=alt.X("from:Q", title="share of the members below the truth", bin="binned"),
+        x2="to:Q",
+        y=alt.Y("share:Q", title="share of the truths"),
+        tooltip=[alt.Tooltip(k, type="quantitative", format=".3~g") for k in data],
+    )
+    level = base.mark_rule(strokeDash=[4, 4]).encode(y="even:Q")
+    return Chart(
+        "rank_histogram",
+        "Where held-out truths lie among the members",
+        f"{len(kept)} truths by the rank of their expected annual damage. Level bars (dashed) mean "
+        "that the spread is right, bars high at both ends that it is too narrow, high in the "
+        "middle too wide, sloping that it is biased.",
+        alt.layer(bars, level).properties(height=260),
         data,
     )
 

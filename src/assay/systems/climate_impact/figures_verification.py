@@ -19,6 +19,8 @@ _TITLES = {
     "plane_runoff": "Runoff from a plane under rain",
     "radial_spread": "Spreading over flat ground",
     "depression": "A pool spills into a depression",
+    "egg_box": "Sixteen depressions fill and spill",
+    "obstruction": "A wave runs over an obstruction",
 }
 
 
@@ -42,7 +44,7 @@ def errors(run: Run) -> Chart:
         f"{case.replace('_', ' ')}, {solver}"
         for case, solver in zip(data["case"], data["solver"], strict=True)
     ]
-    decades = alt.Axis(values=[10.0**k for k in range(-6, 1)], format="~g")
+    decades = alt.Axis(values=[10.0**k for k in range(-5, 2)], format="~g")
     along = alt.X("value:Q", title="error", scale=alt.Scale(type="log"), axis=decades)
     across = alt.Y("what:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
     base = alt.Chart(data).encode(y=across)
@@ -57,7 +59,7 @@ def errors(run: Run) -> Chart:
     return Chart(
         "errors",
         "Errors, and how they fall when the cells halve",
-        "Relative to the sum of what is known (L1), in metres for the depression. A first-order "
+        "Relative to what is known (mostly L1), in metres for depressions. A first-order "
         "method halves its error, a second-order one quarters it. The local-inertial solver does "
         "not converge to Stoker's dam break: its equations have another solution.",
         (line + dot).properties(height=26 * data["what"].nunique() + 8),

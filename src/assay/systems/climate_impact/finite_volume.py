@@ -16,8 +16,7 @@ What to expect of it (`hllc` holds the scheme):
 * Maxima of velocity and hazard are those of cells, sampled like those of `solver`.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -26,17 +25,9 @@ from pydantic import Field
 
 from assay.core.component import component
 from assay.core.task import task
-from assay.errors import DataError, ParameterError, SimulationError
-from assay.systems.climate_impact import hllc, kernel, solver
-from assay.systems.climate_impact.forcing import (
-    Forcing,
-    Interval,
-    Series,
-    Soil,
-    forcing_of,
-    infiltrate,
-    schedule,
-)
+from assay.errors import DataError
+from assay.systems.climate_impact import hllc, kernel
+from assay.systems.climate_impact.forcing import Series, Soil
 from assay.systems.climate_impact.inundation import (
     FloodMaps,
     Hours,
@@ -45,12 +36,21 @@ from assay.systems.climate_impact.inundation import (
 )
 from assay.systems.climate_impact.rain import Hyetograph, RainField
 from assay.systems.climate_impact.rasters import Roughness, Terrain
-from assay.systems.climate_impact.solver import TRACK_STEPS, Boundaries, Flow, Side
+from assay.systems.climate_impact.simulation import (
+    Boundaries,
+    Flow,
+    Problem,
+    Progress,
+    Rates,
+    Side,
+    Times,
+    march,
+    prepare,
+)
+from assay.systems.climate_impact.solver import TRACK_STEPS
 from assay.systems.climate_impact.water import Inflow, SideName, Stage
 
 __all__ = ["ShallowFlow", "shallow_water", "simulate_shallow_water"]
-
-_PRECISIONS = ("float64", "float32")
 
 
 class ShallowFlow(NamedTuple):
@@ -70,8 +70,8 @@ def simulate_shallow_water(
     *,
     cell_m: float,
     end_s: float,
-    rain_times_s: Sequence[float] | Float[np.ndarray, " times"] = (),
-    rain_mm_per_h: Sequence[float] | Float[np.ndarray, " rates"] | Float[np.ndarray, "t y x"] = (),
+    rain_times_s: Times = (),
+    rain_mm_per_h: Rates = (),
     boundaries: Boundaries | Mapping[str, Side] = Boundaries(),  # noqa: B008 - immutable
     normal_slope: float = 0.001,
     depth_m: float | Float[np.ndarray, "y x"] = 0.0,
@@ -87,7 +87,7 @@ def simulate_shallow_water(
     inflow: Sequence[tuple[int, int, float | Series]] = (),
     stage: Mapping[str, Series] | None = None,
     soil: Soil | None = None,
-    on_progress: Callable[[float, float], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> ShallowFlow:
     """Simulate a flood with the full shallow water equations.
 
@@ -133,41 +133,48 @@ def simulate_shallow_water(
         >>> bool(made.qx_m2_per_s.any())
         False
     """
-    if precision not in _PRECISIONS:
-        raise ParameterError(f"got {precision!r}", where="precision", accepted=str(_PRECISIONS))
-    grid = solver._grid(bed_m, manning, depth_m, np.dtype(precision))
-    scheme = solver._scheme(
-        boundaries, cell_m=cell_m, cfl=cfl, dt_max_s=dt_max_s, theta=1.0,
-        dry_depth_m=dry_depth_m, normal_slope=normal_slope, epsilon=float(np.finfo(precision).eps),
+    problem = prepare(
+        bed_m, manning, cell_m=cell_m, end_s=end_s, rain_times_s=rain_times_s,
+        rain_mm_per_h=rain_mm_per_h, boundaries=boundaries, normal_slope=normal_slope,
+        depth_m=depth_m, theta=1.0, cfl=cfl, dt_max_s=dt_max_s, dry_depth_m=dry_depth_m,
+        arrival_depth_m=arrival_depth_m, precision=precision, inflow=inflow, stage=stage, soil=soil,
     )  # fmt: skip
-    solver._check_number("end_s", end_s, low=0.0)
-    solver._check_number("arrival_depth_m", arrival_depth_m, low=0.0)
-    spans = schedule(
-        rain_times_s, rain_mm_per_h, inflow, cell_m=cell_m, end_s=end_s, shape=grid.terrain.shape
+    scheme, bed, friction, peak = problem.scheme, *(problem.state[k] for k in (0, 4, 5))
+    state = _moving(problem, velocity_m_per_s)
+    _open_borders(bed, scheme)
+    depth = state[0]
+    other = tuple(np.zeros_like(depth) for _ in range(3))
+    work = np.zeros((hllc.ROWS, depth.shape[1]), depth.dtype)
+
+    def advance(now: float, end: float, rain: float, account: np.ndarray) -> tuple[float, int]:
+        return hllc.advance_finite_volume(
+            (bed, friction, peak), state, other, work, problem.forcing, scheme, rain,
+            problem.cells, now, end, TRACK_STEPS, account,
+        )  # fmt: skip
+
+    def look(hours: float, *maps: np.ndarray) -> None:
+        hllc.track_finite_volume(state, peak, hours, arrival_depth_m, *maps)
+
+    flow = march(problem, advance, look, name="shallow water solver", on_progress=on_progress)
+    momenta = (
+        np.where(problem.terrain, (depth * speed)[1:-1, 1:-1], depth.dtype.type(np.nan))
+        for speed in state[1:]
     )
-    forcing = forcing_of(
-        solver._sources(inflow, grid), grid.state[0], grid.terrain,
-        lowest_m=float(np.nanmin(bed_m)), field=np.ndim(rain_mm_per_h) == 3, stage=stage,
-    )  # fmt: skip
-    state = _moving(grid, velocity_m_per_s, scheme.dry_depth_m)
-    _open_borders(grid.state[0], scheme)
-    drinks = None if soil is None else solver._soil(soil, grid)
-    return _run(grid, state, scheme, spans, forcing, drinks, arrival_depth_m, on_progress)
+    return ShallowFlow(flow, *momenta)
 
 
-def _moving(
-    grid: solver._Grid, velocity_m_per_s: tuple[Any, Any], dry_depth_m: float
-) -> tuple[np.ndarray, ...]:
+def _moving(problem: Problem, velocity_m_per_s: tuple[Any, Any]) -> tuple[np.ndarray, ...]:
     """Depth and velocities, bordered; the flow arrays of the other solver hold the velocities."""
-    h, u, v = grid.state[1:4]
+    h, u, v = problem.state[1:4]
+    terrain = problem.terrain
     for target, given in zip((u, v), velocity_m_per_s, strict=True):
         field = np.asarray(given, np.float64)
-        if field.ndim and field.shape != grid.terrain.shape:
+        if field.ndim and field.shape != terrain.shape:
             raise DataError(
                 f"shape {field.shape}", where="velocity_m_per_s",
-                accepted=f"one number or {grid.terrain.shape}",
+                accepted=f"one number or {terrain.shape}",
             )  # fmt: skip
-        wet = grid.terrain & (h[1:-1, 1:-1] > dry_depth_m)
+        wet = terrain & (h[1:-1, 1:-1] > problem.scheme.dry_depth_m)
         if not np.isfinite(np.broadcast_to(field, wet.shape)[wet]).all():
             raise DataError("non-finite values", where="velocity_m_per_s", accepted="m/s")
         target[1:-1, 1:-1] = np.where(wet, field, 0.0)
@@ -185,76 +192,6 @@ def _open_borders(z: np.ndarray, scheme: kernel.Scheme) -> None:
         ground = edge < kernel.WALL
         fall = np.where(inner < kernel.WALL, inner - edge, 0.0)
         view[0] = np.where(ground, edge - fall, kernel.WALL)
-
-
-def _run(
-    grid: solver._Grid,
-    state: tuple[np.ndarray, ...],
-    scheme: kernel.Scheme,
-    spans: list[Interval],
-    forcing: Forcing,
-    soil: tuple[np.ndarray, ...] | None,
-    arrival_depth_m: float,
-    on_progress: Callable[[float, float], None] | None,
-) -> ShallowFlow:
-    z, a, peak = grid.state[0], grid.state[4], grid.state[5]
-    depth, shape = state[0], grid.terrain.shape
-    inside = depth[1:-1, 1:-1]
-    other = tuple(np.zeros_like(depth) for _ in range(3))
-    work = np.zeros((hllc.ROWS, depth.shape[1]), depth.dtype)
-    maxima = (np.zeros(shape, depth.dtype), np.zeros(shape, depth.dtype))
-    arrival = np.full(shape, np.inf, depth.dtype)
-    account = np.zeros(kernel.ACCOUNTS)
-    stored_start = float(inside.sum(dtype=np.float64))
-    steps, reported, total = 0, 0.0, spans[-1].end_s
-    hllc.track_finite_volume(state, peak, 0.0, arrival_depth_m, *maxima, arrival)
-    if on_progress:
-        on_progress(0.0, total)
-    for span in spans:
-        now, rate = span.start_s, span.rain
-        forcing.rates[:] = span.inflow
-        if np.ndim(rate):
-            forcing.field[1:-1, 1:-1], rate = np.where(grid.terrain, rate, 0.0), 0.0
-        while now < span.end_s:
-            began = now
-            now, taken = hllc.advance_finite_volume(
-                (z, a, peak), state, other, work, forcing, scheme, rate, grid.cells,
-                now, span.end_s, TRACK_STEPS, account,
-            )  # fmt: skip
-            steps += taken
-            if soil is not None:
-                infiltrate(depth, soil, now - began, account)
-            if not taken or not math.isfinite(float(inside.sum(dtype=np.float64))):
-                raise SimulationError(
-                    f"the depths are no longer finite at {now:.6g} s of simulated time",
-                    where="shallow water solver",
-                    next=f"Lower cfl (now {scheme.cfl:g}) and check bed, rain and inflow.",
-                )
-            hllc.track_finite_volume(state, peak, now / 3600.0, arrival_depth_m, *maxima, arrival)
-            if on_progress and (now - reported >= 0.01 * total or now >= total):
-                on_progress(now, total)
-                reported = now
-    ledger = solver._ledger(
-        account, stored_start, float(inside.sum(dtype=np.float64)), scheme.cell_m
-    )
-    arrival[np.isinf(arrival)] = np.nan
-
-    def masked(values: np.ndarray) -> np.ndarray:
-        return np.where(grid.terrain, values, depth.dtype.type(np.nan))
-
-    flow = Flow(
-        max_depth_m=masked(peak[1:-1, 1:-1]),
-        max_velocity_m_per_s=masked(maxima[0]),
-        max_hazard_m2_per_s=masked(maxima[1]),
-        arrival_time_h=masked(arrival),
-        depth_m=masked(inside),
-        ledger=ledger,
-        steps=steps,
-        cell_updates=steps * grid.cells,
-        limited_share=float(account[6] / account[7]) if account[7] else 0.0,
-    )
-    momenta = (masked((depth * speed)[1:-1, 1:-1]) for speed in state[1:])
-    return ShallowFlow(flow, *momenta)
 
 
 @component(version="1", requires=("numba", "numpy"))

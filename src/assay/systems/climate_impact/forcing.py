@@ -4,8 +4,9 @@ Notable in this file:
 
 * *Whatever rounding keeps out is owed.* Inflows, and rain that differs from cell to cell, are added
   to depths of the working precision; the ledger counts what really entered, and the rest waits.
-* *Green-Ampt is solved implicitly.* F' - s ln((F' + s) / (F + s)) = F + K dt has no singularity at
-  F = 0; Newton's method from above converges monotonously, since the left side is convex.
+* *Green-Ampt is solved implicitly.* F' - F - s ln((F' + s) / (F + s)) = K dt, s = psi dtheta, has
+  no singularity at F = 0. Newton's method starts above the root of a convex function, so it never
+  overshoots; the unknown is F' - F, which keeps its digits in short steps.
 * *Soil drinks every few steps.* It takes what stands on it, for the time that has passed, never
   more; the water may run on from cell to cell before it seeps in.
 """
@@ -31,14 +32,14 @@ __all__ = [
     "forcing_of",
     "hold_stages",
     "infiltrate",
+    "ponded_infiltration",
     "schedule",
-    "seeped",
     "stages_of",
 ]
 
 SIDES = ("west", "east", "south", "north")
 MM_PER_H = 1e-3 / 3600.0
-NEWTON_STEPS = 8
+NEWTON_STEPS = 60  # three to five are usual
 
 Series = tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]
 """Increasing times (s), and a value for each."""
@@ -143,27 +144,26 @@ def hold_stages(h, forcing, now, account):
 
 
 @compiled
-def seeped(infiltrated, conductivity, store, seconds):
-    """Green-Ampt: cumulative infiltration (m) after a further time under ponded water.
+def ponded_infiltration(infiltrated, supply, store):
+    """Green-Ampt: what seeps in under ponded water, in the unit of its arguments.
 
     Args:
-        infiltrated: Cumulative infiltration F before (m).
-        conductivity: K (m/s).
-        store: s = psi dtheta (m).
-        seconds: How long water stood there (s).
+        infiltrated: Cumulative infiltration F before.
+        supply: K dt, what the conductivity alone would take.
+        store: s = psi dtheta.
     """
-    supply = conductivity * seconds
-    found = infiltrated + supply + math.sqrt(2.0 * store * supply)
+    if store <= 0.0 or supply <= 0.0:
+        return supply
+    # Above the root: x - s ln(1 + x/s) >= x^2 / (2 (s + x)) for all x >= 0
+    more = supply + math.sqrt(supply * (supply + 2.0 * store))
+    whole = infiltrated + store
     for _ in range(NEWTON_STEPS):
-        if found <= 0.0:
+        off = more - supply - store * math.log1p(more / whole)
+        step = off * (whole + more) / (infiltrated + more)
+        more -= step
+        if step <= 1e-9 * more:  # the error is that squared; below zero it is rounding
             break
-        off = found - infiltrated - supply
-        off -= store * math.log((found + store) / (infiltrated + store)) if store > 0.0 else 0.0
-        step = off * (found + store) / found
-        found -= step
-        if abs(step) < 1e-12:
-            break
-    return found
+    return more
 
 
 @compiled
@@ -175,8 +175,9 @@ def infiltrate(h, soil, seconds, account):
         for c in range(1, h.shape[1] - 1):
             before = np.float64(h[r, c])
             if before > 0.0 and conductivity[r, c] > 0.0:
-                due = seeped(infiltrated[r, c], conductivity[r, c], store[r, c], seconds)
-                h[r, c] = h.dtype.type(max(before - (due - infiltrated[r, c]), 0.0))
+                supply = conductivity[r, c] * seconds
+                due = ponded_infiltration(infiltrated[r, c], supply, store[r, c])
+                h[r, c] = h.dtype.type(max(before - due, 0.0))
                 taken = before - np.float64(h[r, c])
                 infiltrated[r, c] += taken
                 gone += taken

@@ -4,9 +4,6 @@ Notable in this file:
 
 * *The rain must be whole.* These losses replace the runoff coefficient of a design storm: build the
   storm with ``runoff_coefficient=1``, or water is lost twice.
-* *Green-Ampt is solved implicitly.* F' - F - s ln((F' + s) / (F + s)) = K dt, s = psi dtheta, has
-  no singularity at F = 0. Newton's method starts above the root of a convex function, so it
-  never overshoots; the unknown is F' - F, which keeps its digits in short steps.
 * *Nothing is stored.* What the soil does not take in its step runs off at once. The solver's own
   soil, by contrast, goes on drinking from water that stands on it.
 """
@@ -19,6 +16,7 @@ from pydantic import Field
 
 from assay.core.component import component
 from assay.errors import DataError, ParameterError
+from assay.systems.climate_impact.forcing import ponded_infiltration
 from assay.systems.climate_impact.rain import Hyetograph
 from assay.systems.climate_impact.rainfield import RainField
 from assay.systems.climate_impact.rasters import Raster
@@ -40,7 +38,7 @@ StepMinutes = Annotated[float, Field(gt=0, le=24 * 60)]
 # -- components ---------------------------------------------------------------------------------
 
 
-@component(version="1")
+@component(version="1", requires=("numba",))
 def green_ampt_losses(
     rain: Hyetograph,
     *,
@@ -201,17 +199,7 @@ def green_ampt(
     )
     if not all((v >= 0).all() for v in (before, span, rate, store)):
         raise ParameterError("a negative or unknown number", where="green_ampt", accepted=">= 0")
-    supply = rate * span
-    # Above the root: x - s ln(1 + x/s) >= x^2 / (2 (s + x)) for all x >= 0
-    more = supply + np.sqrt(supply * (supply + 2.0 * store))
-    whole = np.where(before + store > 0, before + store, 1.0)
-    for _ in range(60):
-        slope = (before + more) / np.where(whole + more > 0, whole + more, 1.0)
-        off = more - supply - store * np.log1p(more / whole)
-        step = np.where(slope > 0, off / np.where(slope > 0, slope, 1.0), 0.0)
-        more = np.maximum(more - step, 0.0)
-        if (np.abs(step) <= 1e-14 * (1.0 + more)).all():
-            break
+    more = np.vectorize(ponded_infiltration, otypes=[float])(before, rate * span, store)
     return np.asarray(before + more)
 
 

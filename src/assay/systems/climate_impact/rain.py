@@ -9,7 +9,7 @@ Notable in this file:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -30,6 +30,7 @@ __all__ = [
     "fit_gev",
     "fit_gumbel",
     "l_moments",
+    "nested_blocks",
 ]
 
 Distribution = Literal["gumbel", "gev"]
@@ -177,6 +178,38 @@ def alternating_blocks(
     Raises:
         ParameterError: If a number is out of range or the blocks do not fill the storm.
     """
+    return nested_blocks(
+        lambda hours: statistics.depth_mm(return_period_years, hours),
+        duration_h=duration_h,
+        block_min=block_min,
+        runoff_coefficient=runoff_coefficient,
+        label=f"{return_period_years:g}-year storm",
+        return_period_years=return_period_years,
+    )
+
+
+def nested_blocks(
+    depth_mm: Callable[[float], float],
+    *,
+    duration_h: float,
+    block_min: float,
+    runoff_coefficient: float,
+    label: str,
+    return_period_years: float,
+) -> Hyetograph:
+    """Lay a storm out in blocks of which the wettest k hold the depth of their duration, for all k.
+
+    Args:
+        depth_mm: Depth (mm) of a duration (h), growing with it, by less and less.
+        duration_h: Length of the storm (h).
+        block_min: Length of a block (min).
+        runoff_coefficient: Share of the rain that is kept.
+        label: What it is, for people.
+        return_period_years: How rarely such a storm comes (years).
+
+    Raises:
+        ParameterError: If a number is out of range or the blocks do not fill the storm.
+    """
     _require(duration_h > 0, "duration_h", duration_h, "hours, > 0")
     _require(block_min > 0, "block_min", block_min, "minutes, > 0")
     _require(0 < runoff_coefficient <= 1, "runoff_coefficient", runoff_coefficient, "0 to 1")
@@ -188,8 +221,7 @@ def alternating_blocks(
             accepted="a whole number of blocks",
         )
     hours = block_min / 60.0
-    depths = [statistics.depth_mm(return_period_years, k * hours) for k in range(1, count + 1)]
-    wettest_first = np.diff(depths, prepend=0.0)
+    wettest_first = np.diff([depth_mm(k * hours) for k in range(1, count + 1)], prepend=0.0)
     # Positions by distance from the middle, the later of two first: m, m+1, m-1, m+2, ...
     middle = (count - 1) // 2
     order = sorted(range(count), key=lambda at: (abs(at - middle), at < middle))
@@ -198,7 +230,7 @@ def alternating_blocks(
     return Hyetograph(
         np.arange(count + 1) * (block_min * 60.0),
         blocks * (runoff_coefficient / hours),
-        f"{return_period_years:g}-year storm",
+        label,
         float(return_period_years),
     )
 

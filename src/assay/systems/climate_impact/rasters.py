@@ -39,6 +39,23 @@ class Grid:
         east = self.west_m + self.columns * self.cell_m
         return self.west_m, east, self.north_m - self.rows * self.cell_m, self.north_m
 
+    def part(self, rows: slice, columns: slice) -> "Grid":
+        """The grid of a window of rows and columns."""
+        return Grid(
+            rows.stop - rows.start,
+            columns.stop - columns.start,
+            self.cell_m,
+            self.west_m + columns.start * self.cell_m,
+            self.north_m - rows.start * self.cell_m,
+            self.crs,
+        )
+
+    def window(self, part: "Grid") -> tuple[slice, slice]:
+        """Rows and columns of a part: the inverse of `part`."""
+        top = round((self.north_m - part.north_m) / self.cell_m)
+        left = round((part.west_m - self.west_m) / self.cell_m)
+        return slice(top, top + part.rows), slice(left, left + part.columns)
+
     def row_column(
         self, x_m: Float[np.ndarray, " points"], y_m: Float[np.ndarray, " points"]
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -11,8 +11,8 @@ from assay.core.decisions import Preset, assign, sweep
 from assay.core.estimands import difference
 from assay.core.study import Study
 from assay.core.workflow import Workflow
-from assay.systems.climate_impact import calibration as calibrations
-from assay.systems.climate_impact import water
+from assay.systems.climate_impact import twins, water
+from assay.systems.climate_impact.calibration import calibrate
 
 MODEL: dict[str, Any] = {"end_h": 2.0, "normal_slope": 0.0025}
 SIDES = {"south": "normal_depth"}
@@ -21,16 +21,16 @@ SIDES = {"south": "normal_depth"}
 def calibration_workflow() -> Workflow:
     """A valley, a steady river, the stages of a hidden roughness, and the search for it."""
     flow = Workflow("calibration")
-    terrain = flow.step("terrain", calibrations.synthetic_valley)
+    terrain = flow.step("terrain", twins.synthetic_valley)
     river = flow.step(
         "river", water.river_inflow, terrain=terrain, x=1.0, y=-1.0, discharge_m3_per_s=[60.0]
     )
     twin = flow.step(
-        "twin", calibrations.twin_stages, terrain=terrain, rivers=[river], boundary=SIDES, **MODEL
+        "twin", twins.twin_stages, terrain=terrain, rivers=[river], boundary=SIDES, **MODEL
     )
     fit = flow.step(
         "fit",
-        calibrations.calibrate,
+        calibrate,
         terrain=terrain,
         observed=twin.stages,
         rivers=[river],
@@ -38,7 +38,7 @@ def calibration_workflow() -> Workflow:
         boundary=SIDES,
         **MODEL,
     )
-    flow.step("score", calibrations.score_twin, fit=fit, twin=twin)
+    flow.step("score", twins.score_twin, fit=fit, twin=twin)
     return flow
 
 

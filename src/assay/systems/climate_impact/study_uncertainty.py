@@ -1,4 +1,10 @@
-"""The study `uncertainty`: how far the damage may be off, and which unknown is to blame."""
+"""The study `uncertainty`: how far the damage may be off, and which unknown is to blame.
+
+The truths that the spread is tried on are drawn like the members, but on ground whose roughness
+varies in patches: a thing that the members, of one roughness each, are not told.
+"""
+
+from typing import Any
 
 from assay.core.claims import Check, Claim
 from assay.core.decisions import Preset
@@ -6,6 +12,8 @@ from assay.core.estimands import mean
 from assay.core.study import Study
 from assay.core.workflow import Workflow
 from assay.systems.climate_impact import data
+from assay.systems.climate_impact.reliability import ensemble_reliability
+from assay.systems.climate_impact.roughness import patchy_roughness
 from assay.systems.climate_impact.uncertainty import (
     ensemble_spread,
     member_risk,
@@ -14,6 +22,9 @@ from assay.systems.climate_impact.uncertainty import (
 )
 
 POINTS = 8
+TRUTHS = 16
+RUNS = ("members", "truths")
+RISK: dict[str, Any] = {"return_period_years": [2.0, 10.0, 100.0]}
 
 
 def uncertainty_workflow(points: int = POINTS) -> Workflow:
@@ -32,9 +43,24 @@ def uncertainty_workflow(points: int = POINTS) -> Workflow:
         terrain=grid,
         ground=terrain,
         exposure=exposure,
-        return_period_years=[2.0, 10.0, 100.0],
+        **RISK,
     )
     flow.step("spread", ensemble_spread, design=design, members=members)
+    nature = flow.step("nature", saltelli_design, points=TRUTHS)
+    pattern = flow.step("pattern", patchy_roughness, terrain=grid)
+    truths = flow.each(
+        "truths",
+        member_risk,
+        over={"member": list(range(TRUTHS))},
+        min_ok=1,
+        design=nature,
+        terrain=grid,
+        ground=terrain,
+        exposure=exposure,
+        pattern=pattern,
+        **RISK,
+    )
+    flow.step("reliability", ensemble_reliability, design=design, members=members, truths=truths)
     return flow
 
 
@@ -81,11 +107,13 @@ def uncertainty() -> Study:
                     "terrain.columns": 48,
                     "design.points": 8,
                     "members.member": list(range(members_of(8))),
-                    "members.return_period_years": [10.0, 100.0],
-                    "members.end_h": 9.0,
+                    "truths.member": list(range(4)),
+                    **{f"{step}.return_period_years": [10.0, 100.0] for step in RUNS},
+                    **{f"{step}.end_h": 9.0 for step in RUNS},
                 },
                 seeds=1,
-                note="56 members of 48 x 48 cells; proves the code path. One seed tests no claim.",
+                note="56 members of 48 x 48 cells, four truths; proves the code path. One seed "
+                "tests no claim.",
             ),
             "small": Preset(
                 set={
@@ -95,7 +123,8 @@ def uncertainty() -> Study:
                     "members.member": list(range(members_of(many))),
                 },
                 seeds=5,
-                note="112 members of 96 x 96 cells for each of five designs and settlements.",
+                note="112 members of 96 x 96 cells, 16 truths for each of five designs and "
+                "settlements.",
             ),
         },
         figures="assay.systems.climate_impact.figures_uncertainty:uncertainty_figures",

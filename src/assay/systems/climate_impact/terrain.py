@@ -17,6 +17,7 @@ __all__ = [
     "jacksboro",
     "load_terrain",
     "reproject",
+    "require_metres",
     "to_metres",
 ]
 
@@ -45,7 +46,7 @@ def load_terrain(
             terrain.
     """
     source = read_source(path, crs=crs, unit=unit, missing_value=missing_value)
-    _require_metres(source)
+    require_metres(source)
     if abs(source.dx - source.dy) > 1e-3 * source.dx:
         raise DataError(
             f"cells are not square ({source.dx:g} by {source.dy:g} m)",
@@ -117,12 +118,12 @@ def to_metres(source: Source, *, crs: str | None = None, cell_m: float | None = 
     covered = np.isfinite(warped(np.zeros_like(source.values), Resampling.nearest))
     cell = float(there.a)
     grid = Grid(height, width, cell, float(there.c), float(there.f), wanted)
-    _require_metres(replace(source, crs=wanted, west=there.c, north=there.f, dx=cell, dy=cell))
+    require_metres(replace(source, crs=wanted, west=there.c, north=there.f, dx=cell, dy=cell))
     note = f"reprojected from {source.crs} to {wanted}, {cell:.2f} m cells, bilinear"
     return crop(Terrain(values, grid, Path(source.where).name, note), *_full_window(covered))
 
 
-def _require_metres(source: Source) -> None:
+def require_metres(source: Source) -> None:
     """Refuse degrees, feet and maps whose metres are not those on the ground."""
     from pyproj import CRS, Proj
 
@@ -184,9 +185,7 @@ def _full_window(covered: np.ndarray) -> tuple[int, int, int, int]:
 
 def crop(terrain: Terrain, top: int, bottom: int, left: int, right: int) -> Terrain:
     """The window of rows ``top:bottom`` and columns ``left:right``."""
-    grid = terrain.grid
-    x, y = grid.west_m + left * grid.cell_m, grid.north_m - top * grid.cell_m
-    cut = replace(grid, rows=bottom - top, columns=right - left, west_m=x, north_m=y)
+    cut = terrain.grid.part(slice(top, bottom), slice(left, right))
     values = np.ascontiguousarray(terrain.elevation_m[top:bottom, left:right])
     return replace(terrain, elevation_m=values, grid=cut)
 

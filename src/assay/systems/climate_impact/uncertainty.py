@@ -24,6 +24,7 @@ from assay.systems.climate_impact.exposure import Assets
 from assay.systems.climate_impact.impact import annual_damage, storm_losses
 from assay.systems.climate_impact.inundation import inundation
 from assay.systems.climate_impact.rasters import Raster, Roughness, Terrain
+from assay.systems.climate_impact.roughness import scaled_roughness
 
 QUANTITIES = ("manning", "rain_factor", "runoff_coefficient", "curve_quantile", "floor_m")
 RAIN = ("rain_factor", "runoff_coefficient")
@@ -137,6 +138,7 @@ def member_risk(
     terrain: Terrain,
     ground: Terrain,
     exposure: Assets,
+    pattern: Roughness | None = None,
     *,
     member: int,
     return_period_years: list[float],
@@ -154,6 +156,8 @@ def member_risk(
         terrain: The drained terrain.
         ground: The terrain that buildings stand on.
         exposure: The buildings.
+        pattern: Roughness whose median cell takes the member's coefficient, and the others keep
+            their proportion to it; the same everywhere if not given.
         member: Which row.
         return_period_years: Storms (years).
         map_years: The storm whose depths are kept; one of them.
@@ -168,7 +172,7 @@ def member_risk(
     if map_years not in return_period_years:
         raise DataError(f"no storm of {map_years:g} years", where="map_years")
     value: dict[str, float] = dict(zip(design.names, design.values[member].tolist(), strict=True))
-    rough = Roughness(np.full(terrain.elevation_m.shape, value["manning"]), terrain.grid)
+    rough = scaled_roughness(terrain, pattern, value["manning"])
     statistics = rains.DepthDuration(
         value["rain_factor"] * location_mm, value["rain_factor"] * scale_mm
     )

@@ -9,11 +9,9 @@ Notable in this file:
   thousand years are a running maximum away.
 """
 
-import itertools
 import math
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -22,24 +20,31 @@ from pydantic import Field
 from assay.core.component import File, Seed, component
 from assay.errors import DataError
 from assay.systems.climate_impact import rain
+from assay.systems.climate_impact.daily import (
+    MONTH_OF_DAY,
+    DailyRain,
+    Gaps,
+    read_days,
+    yearly_maxima,
+)
 from assay.systems.climate_impact.rain import DepthDuration
-from assay.systems.climate_impact.series import rain_unit, read_stamps
-from assay.systems.climate_impact.tables import read_table
 
 __all__ = [
-    "DailyRain",
     "WeatherModel",
     "fit_days",
     "fit_maxima",
     "fit_weather",
     "generate_weather",
-    "yearly_maxima",
+    "stated_weather",
 ]
 
-DAYS_OF_MONTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 LEAST_WET_DAYS = 20  # of each month, over all years: fewer say little about a shape
-MOST_DAILY_MM = 2000.0  # the record of 24 h is 1825 mm
-DAY_S = 86400.0
+
+Chance = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, le=1000)]
+Twelve = Field(min_length=12, max_length=12)
+Chances = Chance | Annotated[list[Chance], Twelve]
+Positives = Positive | Annotated[list[Positive], Twelve]
 
 
 @dataclass(frozen=True)
@@ -73,19 +78,6 @@ class WeatherModel:
         return self.wet_mm + self.shape * self.scale_mm
 
 
-@dataclass(frozen=True)
-class DailyRain:
-    """Generated rain: years of 365 days from 1 January, without leap days.
-
-    Attributes:
-        rain_mm: Rain of each day (mm).
-        note: Where it comes from.
-    """
-
-    rain_mm: Float[np.ndarray, "years 365"]
-    note: str = ""
-
-
 # -- components ---------------------------------------------------------------------------------
 
 
@@ -97,7 +89,7 @@ def fit_weather(
     rain_column: str = "rain",
     unit: str | None = None,
     wet_mm: Annotated[float, Field(ge=0, le=5)] = 0.1,
-    gaps: Literal["refuse", "skip"] = "refuse",
+    gaps: Gaps = "refuse",
 ) -> WeatherModel:
     """Fit the weather generator to a daily series.
 
@@ -115,19 +107,34 @@ def fit_weather(
         DataError: With file and line, if a day is missing or there twice, or rain is negative or
             implausible; or if a month has too few wet days.
     """
-    table = read_table(path)
-    name, when = table.column(rain_column), table.column(date_column)
-    unit_of_rain = rain_unit(table.units.get(name) or unit or "", f"{table.where}, {name}")
-    a_day = 1.0 if unit_of_rain.kind == "depth" else 24.0
-    values = table.numbers(name) * unit_of_rain.factor * a_day
-    if table.units.get(when):
-        raise DataError("holds numbers", where=f"{table.where}, {when}", accepted="dates")
-    days = np.round(read_stamps(table, when) / DAY_S, 6)
-    months = np.array([datetime.fromisoformat(text).month for text in table.columns[when]])
-    _require_days(days, values, table.places, gaps)
-    known = np.isfinite(values)
-    note = f"{int(known.sum())} days of {path.name}"
-    return fit_days(days[known], months[known], values[known], wet_mm=wet_mm, note=note)
+    days = read_days(path, date_column=date_column, rain_column=rain_column, unit=unit, gaps=gaps)
+    note = f"{days.rain_mm.size} days of {path.name}"
+    return fit_days(days.number, days.month, days.rain_mm, wet_mm=wet_mm, note=note)
+
+
+@component(version="1")
+def stated_weather(
+    *,
+    wet_after_dry: Chances,
+    wet_after_wet: Chances,
+    shape: Positives,
+    scale_mm: Positives,
+    wet_mm: Annotated[float, Field(ge=0, le=5)] = 0.1,
+) -> WeatherModel:
+    """A weather generator from numbers, each the same all year or one per month, January first.
+
+    Args:
+        wet_after_dry: Probability that the day after a dry one is wet.
+        wet_after_wet: Probability that the day after a wet one is wet.
+        shape: Shape of the gamma distribution of the rain above ``wet_mm`` on wet days.
+        scale_mm: Its scale (mm).
+        wet_mm: A day with more rain than this is wet (mm).
+    """
+    after_dry, after_wet, shapes, scales = (
+        np.broadcast_to(np.asarray(given, float), 12).copy()
+        for given in (wet_after_dry, wet_after_wet, shape, scale_mm)
+    )
+    return WeatherModel(after_dry, after_wet, shapes, scales, wet_mm, "stated numbers")
 
 
 @component(version="1", requires=("numpy",), keep=False)
@@ -142,7 +149,7 @@ def generate_weather(
         seed: Seed of the draw.
     """
     random = np.random.default_rng(seed)
-    month = np.tile(np.repeat(np.arange(12), DAYS_OF_MONTHS), years)
+    month = np.tile(MONTH_OF_DAY, years)
     wet = _chain(model.wet_after_dry[month], model.wet_after_wet[month], random.random(month.size))
     rainy = month[wet]
     amounts = np.zeros(month.size)
@@ -180,11 +187,6 @@ def fit_maxima(
 
 
 # -- fitting ------------------------------------------------------------------------------------
-
-
-def yearly_maxima(daily: DailyRain) -> Float[np.ndarray, " years"]:
-    """The wettest day of each year (mm)."""
-    return daily.rain_mm.max(axis=1)
 
 
 def fit_days(
@@ -243,34 +245,6 @@ def _gamma(amounts: np.ndarray, where: str) -> tuple[float, float]:
     found: Any = brentq(excess, -20.0, 25.0)
     shape = math.exp(found)
     return shape, mean / shape
-
-
-def _require_days(
-    days: np.ndarray, values: np.ndarray, places: list[str], gaps: Literal["refuse", "skip"]
-) -> None:
-    """Refuse days out of order, hours, gaps and rain that is none."""
-    steps = np.diff(days)
-    for wrong, said in (
-        (steps == 0, "the day is there twice"),
-        (steps < 0, "the day lies before the one above it"),
-        (steps % 1.0 != 0, "the time is not that of the line above, a day later"),
-        ((steps > 1) & (gaps == "refuse"), "days are missing before this one"),
-    ):
-        if wrong.any():
-            raise DataError(
-                said, where=places[int(wrong.argmax()) + 1], accepted="one row per day",
-                next="Say gaps=skip to leave out missing days." if "missing" in said else "",
-            )  # fmt: skip
-    lost = np.isnan(values) & (gaps == "refuse")
-    odd = (values < 0) | (values > MOST_DAILY_MM)
-    for place, missing, value in itertools.compress(
-        zip(places, lost, values, strict=True), lost | odd
-    ):
-        raise DataError(
-            "the rain is missing" if missing else f"a day with {value:g} mm", where=place,
-            accepted=f"0 to {MOST_DAILY_MM:g} mm",
-            next="Say gaps=skip to leave out missing days." if missing else "Is the unit right?",
-        )  # fmt: skip
 
 
 # -- generating ---------------------------------------------------------------------------------

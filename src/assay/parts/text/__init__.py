@@ -1,0 +1,1 @@
+"""Text: documents, tokenizers, tokens on disk, packed rows, scores."""

@@ -1,0 +1,71 @@
+"""The study `finetune`: what pre-training is worth on tasks of three kinds, or on one's own."""
+
+from typing import Any
+
+from assay.core.claims import Check, Claim
+from assay.core.decisions import Preset, assign
+from assay.core.estimands import difference
+from assay.core.study import Study
+from assay.systems.denoising.study_noise_ablation import NONE, ablation_workflow
+
+PRETRAINED = "pre-trained"
+TASKS = ("questions", "statements", "spans")
+KINDS = {"questions": "em", "statements": "accuracy", "spans": "em"}
+
+
+def finetune() -> Study:
+    """Written answers, classes and spans, from a pre-trained BART and from random weights."""
+    return Study(
+        ablation_workflow("finetune", TASKS),
+        title="What is pre-training worth on written answers, classes and spans?",
+        decisions={
+            "start": {
+                PRETRAINED: [assign("fit.noise", "text_infilling")],
+                NONE: [assign("fit.train", False)],
+            }
+        },
+        seeds=5,
+        claims=[_more(f"T{k}", task, said) for k, (task, said) in enumerate(SAID.items(), 1)],
+        checks=[
+            Check(
+                id="K1",
+                sentence="No text is longer than the model reads",
+                source="this study",
+                measure="cut_texts",
+                equals=0.0,
+            ),
+        ],
+        presets={
+            "tiny": Preset(
+                set={
+                    "corpus.count": 300,
+                    "tokenizer.vocabulary": 600,
+                    "fit.size": {"layers": 1, "width": 32, "heads": 2, "inner": 64},
+                    **{f"{task}.train": 20 for task in TASKS},
+                    **{f"{task}.test": 20 for task in TASKS},
+                    **{f"tuned_{task}.epochs": 1 for task in TASKS},
+                },
+                seeds=2,
+                only={"start": [NONE]},
+                note="Random weights and twenty examples: proves the code path in under twenty "
+                "seconds.",
+            ),
+            "small": Preset(
+                note="1.5 million tokens, then three tasks, five seeds; about half an hour on two "
+                "cores.",
+            ),
+        },
+        figures="assay.systems.denoising.figures_ablation:finetune_figures",
+    )
+
+
+SAID = {
+    "questions": "Pre-training answers more questions in words",
+    "statements": "Pre-training tells more true statements from false ones",
+    "spans": "Pre-training finds more answers as spans of the text",
+}
+
+
+def _more(id: str, task: str, sentence: str) -> Claim:
+    made: Any = difference(KINDS[task], "start", PRETRAINED, NONE, task=task)
+    return Claim(id=id, sentence=sentence, source="this study", estimand=made, direction="above")
