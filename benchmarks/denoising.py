@@ -175,8 +175,9 @@ def report(rows: list[dict[str, Any]]) -> None:
             f"{row[f'x {peer}']:>{len(peer) + 4}.1f}" if f"x {peer}" in row else ""
             for peer in GOALS
         )
-        print(f"{row['length']:>6}  {row['noise']:21}{row['code']:19}"
-              f"{row['tokens_per_s'] / 1e6:>9.2f}{row['out']:>7.2f}{gone}{ratios}".rstrip())  # fmt: skip
+        line = (f"{row['length']:>6}  {row['noise']:21}{row['code']:19}"
+                f"{row['tokens_per_s'] / 1e6:>9.2f}{row['out']:>7.2f}{gone}{ratios}")  # fmt: skip
+        print(line.rstrip())
 
 
 def noising(rounds: int, seconds: float) -> list[dict[str, Any]]:

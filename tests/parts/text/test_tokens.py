@@ -157,7 +157,7 @@ def test_a_folder_that_holds_no_tokens_or_too_few_is_refused(tmp_path, tokenizer
     write_tokens(tmp_path / "t", [document(TEXT)], tokenizer)
     content = (tmp_path / "t" / "ids.bin").read_bytes()
     (tmp_path / "t" / "ids.bin").write_bytes(content[:-2])
-    with pytest.raises(DataError, match=r"holds no tokens \(\d+ tokens instead of \d+\)"):
+    with pytest.raises(DataError, match=r"holds no tokens \(\d+ of uint16 instead of \d+ tokens\)"):
         open_tokens(tmp_path / "t")
 
 
@@ -179,6 +179,33 @@ def flags(store):
     every = np.zeros(len(store.ids), dtype=bool)
     every[store.sentences] = True
     return every
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("documents", [0, 2.5]),
+        ("documents", [1, 2]),
+        ("documents", [0, 10**6]),
+        ("sentences", [0, 3, 2]),
+        ("sentences", [0, -1]),
+    ],
+)
+def test_beginnings_that_lie_nowhere_are_refused(tmp_path, tokenizer, name, found):
+    write_tokens(tmp_path / "t", [document(TEXT)], tokenizer)
+    np.save(tmp_path / "t" / f"{name}.npy", np.array(found))
+
+    with pytest.raises(DataError, match="begin nowhere"):
+        open_tokens(tmp_path / "t")
+
+
+@pytest.mark.parametrize("cut", [stream_rows, document_rows])
+@pytest.mark.parametrize("length", [0, -1])
+def test_rows_without_a_length_are_refused(tmp_path, tokenizer, cut, length):
+    write_tokens(tmp_path / "t", [document(TEXT)], tokenizer)
+
+    with pytest.raises(ValueError, match=f"rows of {length} tokens"):
+        cut(open_tokens(tmp_path / "t"), length)
 
 
 @given(stores(), st.integers(1, 12))

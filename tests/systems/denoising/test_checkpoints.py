@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from assay.errors import DataError
@@ -104,6 +105,16 @@ def test_settings_of_generation_in_an_old_configuration_hold(folder, bart):
     expected = bart.generate(IDS, **settings)
     assert torch.equal(model.generate(IDS), expected)
     assert not torch.equal(bart.generate(IDS, max_length=9), expected)
+
+
+@pytest.mark.parametrize("name", ["SequenceClassification", "QuestionAnswering"])
+def test_the_card_names_the_class_that_loads_a_head(bart, tokenizer, tmp_path, name):
+    model = getattr(transformers, f"BartFor{name}")(bart.config)
+    save_model(tmp_path, model, tokenizer, {})
+
+    assert f"AutoModelFor{name}.from_pretrained" in (tmp_path / "README.md").read_text()
+    loaded = getattr(transformers, f"AutoModelFor{name}").from_pretrained(tmp_path)
+    assert type(loaded) is type(model)
 
 
 def test_the_card_says_what_it_is_told(bart, tokenizer, tmp_path):
@@ -208,7 +219,7 @@ def test_a_tokenizer_with_other_special_ids(bart, tokenizer, tmp_path):
 
 def test_a_tokenizer_that_lies_elsewhere(bart, tokenizer, tmp_path):
     save_model(tmp_path / "model", bart, None, {})
-    told(tmp_path / "model", "no tokenizer; expected tokenizer.json or vocab.json")
+    told(tmp_path / "model", "holds no tokenizer that can be read .no file of one.")
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     found = load_bart(tmp_path / "model", vocabulary_of=tmp_path / "tokenizer")
     assert len(found.tokenizer) == len(tokenizer)

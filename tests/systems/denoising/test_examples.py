@@ -1,5 +1,6 @@
 """Examples as tensors: nothing is lost on the way but what has no room, and that is counted."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -60,6 +61,21 @@ def test_the_loss_is_that_of_the_pairs_however_wide_the_rows(words, family):
     )
     assert all(values.shape[1] % 8 == 0 for values in every(prepared).values())
     assert prepared.cut == 0
+
+
+@pytest.mark.parametrize("family", ["bart", "causal", "two_stream"])
+def test_columns_that_are_filled_up_are_not_seen(words, family):
+    model = new_model(family, SIZE, len(words), seed=1, dropout=0.0, initial_deviation=0.5).eval()
+    task = Task("t", "generation", [Example("red " * k, "blue") for k in range(1, 10)], [])
+    prepared, widths = prepare(model, words, words, task, task.train), set()
+    for k, example in enumerate(task.train):
+        target = ids(words, f" {example.target}")
+        plain = conditional_batch(family, [ids(words, example.text.rstrip())], [target])
+        wide = prepared.batch(np.array([k]))
+        widths |= {values.shape[1] % 8 for values in plain.values()}
+        found, expected = (score(model, b).log_likelihood.sum().item() for b in (wide, plain))
+        assert found == pytest.approx(expected, rel=1e-4)
+    assert len(widths) == 8
 
 
 def test_columns_stay_within_the_positions(words):

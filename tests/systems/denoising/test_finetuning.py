@@ -173,7 +173,7 @@ def test_published_settings_are_parameters(name):
 
 
 def test_published_settings_are_those_of_the_commands():
-    """fairseq, examples/bart: README.glue.md and README.summarization.md."""
+    """Those that fairseq documents for BART on GLUE, CNN/DM and XSum."""
     rates = {name: (p["rate"], p.get("batch")) for name, p in PUBLISHED.items()}
 
     assert rates["mnli"] == rates["sst-2"] == (5e-6, 128)

@@ -114,7 +114,9 @@ def read_documents(path: Path, *, field: str = "text") -> Iterator[Document]:
                     empty = False
                     yield document
         except OSError as error:
-            raise DataError(f"cannot be read ({error.strerror})", where=str(file)) from error
+            raise DataError(
+                f"cannot be read ({error.strerror or error})", where=str(file)
+            ) from error
     if empty:
         raise DataError("holds no text: every document is blank", where=str(path))
 

@@ -41,6 +41,7 @@ SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 MASK = "<mask>"
 """The special token that has the last number."""
 SMALLEST, LARGEST = len(SPECIALS) + 256 + 1, 1 << 16
+FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model")
 NEEDED = ("bos_token", "pad_token", "eos_token", "mask_token")
 WORD_MARKS = ("Ġ", "Ċ", "ĉ", "č", "▁", " ", "\n", "\t")
 """How white space is written at the beginning of a token: byte level, then sentence pieces."""
@@ -114,6 +115,8 @@ def load_tokenizer(folder: Path, needs: Sequence[str] = NEEDED) -> "PreTrainedTo
     try:
         if not folder.is_dir():
             raise OSError("no such folder")
+        if not any((folder / name).is_file() for name in FILES):
+            raise OSError("no file of one")  # transformers would make up an empty one
         found = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
@@ -124,7 +127,7 @@ def load_tokenizer(folder: Path, needs: Sequence[str] = NEEDED) -> "PreTrainedTo
         raise DataError(
             f"holds no tokenizer that can be read ({why})",
             where=str(folder),
-            accepted="a folder in Hugging Face layout with tokenizer.json",
+            accepted=f"a folder in Hugging Face layout with {' or '.join(FILES)}",
         ) from error
     missing = [name for name in needs if getattr(found, name, None) is None]
     if missing:

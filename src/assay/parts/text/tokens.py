@@ -127,7 +127,9 @@ def stream_rows(store: TokenStore, length: int) -> RowIndex:
 
     Raises:
         DataError: If there are fewer tokens than one row takes.
+        ValueError: If the length is not above 0.
     """
+    _require_positive(length)
     count = len(store.ids) // length
     if not count:
         raise DataError(
@@ -141,7 +143,11 @@ def document_rows(store: TokenStore, length: int) -> RowIndex:
     """One document per row; a longer one is cut where its last sentence that fits ends.
 
     A sentence longer than a row is cut where the row ends. No token is lost.
+
+    Raises:
+        ValueError: If the length is not above 0.
     """
+    _require_positive(length)
     starts: list[Int[np.ndarray, " pieces"]] = []
     begins, ends = store.documents[:-1], store.documents[1:]
     short = ends - begins <= length
@@ -152,6 +158,11 @@ def document_rows(store: TokenStore, length: int) -> RowIndex:
     every = np.sort(np.concatenate(starts)).astype(np.int64)
     stops = np.append(every[1:], len(store.ids))
     return RowIndex(store, every, stops - every, length)
+
+
+def _require_positive(length: int) -> None:
+    if length < 1:
+        raise ValueError(f"rows of {length} tokens")
 
 
 def _cuts(begin: int, end: int, sentences: Int[np.ndarray, " sentences"], length: int) -> list[int]:
@@ -265,11 +276,15 @@ def open_tokens(folder: Path) -> TokenStore:
         if facts["format"] != FORMAT:
             raise ValueError(f"format {facts['format']}")
         ids = np.memmap(folder / IDS, dtype=np.dtype(facts["dtype"]), mode="r")
-        if len(ids) != facts["tokens"]:
-            raise ValueError(f"{len(ids):,} tokens instead of {facts['tokens']:,}")
-        parts = [np.load(folder / name, allow_pickle=False) for name in (DOCUMENTS, SENTENCES)]
+        if len(ids) != facts["tokens"] or ids.dtype.kind != "u":
+            raise ValueError(f"{len(ids):,} of {ids.dtype} instead of {facts['tokens']:,} tokens")
+        starts = [np.load(folder / name, allow_pickle=False) for name in (DOCUMENTS, SENTENCES)]
+        for found, last in zip(starts, (len(ids), len(ids) - 1), strict=True):
+            rises = found.dtype == np.int64 and found[0] == 0 and (np.diff(found) >= 0).all()
+            if not rises or found[-1] > last:
+                raise ValueError("documents or sentences that begin nowhere")
         return TokenStore(
-            ids, *parts, **{n: int(facts[n]) for n in ("characters", "bytes", "vocabulary")}
+            ids, *starts, **{n: int(facts[n]) for n in ("characters", "bytes", "vocabulary")}
         )
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoint", "load_bart", "load_model", "quiet", "read_config", "save_model"]
 
 CONFIG, CARD = "config.json", "README.md"
-TOKENIZERS = ("tokenizer.json", "vocab.json")
 TITLES = {
     "bart": "BART",
     "assay_translator": "Translator on BART",
@@ -37,6 +36,7 @@ AUTO_CLASSES: dict[Family, str] = {
     "causal": "AutoModelForCausalLM",
     "two_stream": "AutoModel",
 }
+HEAD_CLASSES = ("AutoModelForSequenceClassification", "AutoModelForQuestionAnswering")
 
 
 class Checkpoint(NamedTuple):
@@ -86,7 +86,7 @@ def load_bart(folder: Path, *, vocabulary_of: Path | None = None) -> Checkpoint:
     """
     model: Any = load_model(folder, kinds=("bart",))
     home = vocabulary_of or folder
-    tokenizer = _tokenizer(home)
+    tokenizer = load_tokenizer(home)
     check_fits(tokenizer, model.config.vocab_size, str(home))
     for name in ("bos_token_id", "pad_token_id", "eos_token_id"):
         found, wanted = getattr(tokenizer, name), getattr(model.config, name)
@@ -97,13 +97,6 @@ def load_bart(folder: Path, *, vocabulary_of: Path | None = None) -> Checkpoint:
                 next="Use the tokenizer the model was trained with.",
             )
     return Checkpoint(model, tokenizer)
-
-
-def _tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
-    """The tokenizer; where there is none, transformers would make up an empty one."""
-    if not any((folder / name).is_file() for name in TOKENIZERS):
-        raise DataError("no tokenizer", where=str(folder), accepted=" or ".join(TOKENIZERS))
-    return load_tokenizer(folder)
 
 
 def load_model(folder: Path, *, kinds: tuple[str, ...] = tuple(KINDS)) -> "PreTrainedModel":
@@ -223,7 +216,8 @@ def _card(model: "PreTrainedModel", card: Mapping[str, Any]) -> str:
     name, kind = type(model).__name__, model.config.model_type
     module = type(model).__module__
     own = f"import {module}  # makes the model known\n" if module.startswith("assay.") else ""
-    auto = AUTO_CLASSES[KINDS[kind]]
+    heads = [auto for auto in HEAD_CLASSES if name.endswith(auto.removeprefix("AutoModel"))]
+    auto = heads[0] if heads else AUTO_CLASSES[KINDS[kind]]
     lines = [
         "---",
         "library_name: transformers",

@@ -13,10 +13,10 @@ from transformers import PreTrainedTokenizerFast
 
 from assay.errors import DataError, did_you_mean
 from assay.parts.text.tokenizer import content_tokenizer
-from assay.parts.training.losses import Loss, token_loss
+from assay.parts.training.losses import Loss
 from assay.systems.denoising import heads
 from assay.systems.denoising.batches import IGNORE, Batch, conditional_batch, padded
-from assay.systems.denoising.likelihood import _hidden, _output
+from assay.systems.denoising.likelihood import model_loss
 from assay.systems.denoising.model import PAD, family_of
 from assay.systems.denoising.tasks import Example, Task, TooLong
 
@@ -107,12 +107,8 @@ def _pairs(
         made = conditional_batch(family, [sources[k] for k in rows], [targets[k] for k in rows])
         return _widened(made, positions)
 
-    def loss(model: Any, batch: Batch) -> Loss:
-        weight, bias = _output(model)
-        hidden = _hidden(model, batch)
-        return token_loss(hidden, weight, batch["targets"], bias=bias, smoothing=smoothing)
-
     sizes = np.array([max(len(s), len(t)) for s, t in zip(sources, targets, strict=True)])
+    loss = partial(model_loss, smoothing=smoothing)
     return Prepared(sizes, cut, batch, loss, sources=sources)
 
 

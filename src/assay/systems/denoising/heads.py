@@ -1,8 +1,8 @@
 """Heads that turn BART into a reader: of classes, of numbers, and of spans.
 
-The same text goes to the encoder and, moved one to the right, to the decoder, as in Lewis et al.
-2020, section 3. A class is read where the decoder has come to the last </s> of a row; a span from
-the top state of every token. The models are those of transformers, so their folders load there.
+The same text goes to the encoder and, moved one to the right, to the decoder, as in fairseq's BART.
+A class is read where the decoder has come to the last </s> of a row; a span from the top state of
+every token. The models are those of transformers, so their folders load there.
 
 Notable in this file: rows may hold unequal numbers of </s>, such as single texts beside pairs.
 `BartForSequenceClassification.forward` refuses them.

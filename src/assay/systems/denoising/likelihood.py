@@ -39,15 +39,17 @@ class Scores(NamedTuple):
     counted: Bool[Tensor, "rows targets"]
 
 
-def model_loss(model: PreTrainedModel, batch: Batch) -> Loss:
+def model_loss(model: PreTrainedModel, batch: Batch, *, smoothing: float = 0.0) -> Loss:
     """Cross-entropy over all targets of a batch that count.
 
     Args:
         model: A model of any family.
         batch: What its family reads, see `batches`; on the device of the model.
+        smoothing: Share of each target spread over the vocabulary.
     """
     weight, bias = _output(model)
-    return token_loss(_hidden(model, batch), weight, batch["targets"], ignore=IGNORE, bias=bias)
+    hidden, targets = _hidden(model, batch), batch["targets"]
+    return token_loss(hidden, weight, targets, ignore=IGNORE, bias=bias, smoothing=smoothing)
 
 
 def target_loss(

@@ -154,7 +154,7 @@ def _measured_spans(net: Any, task: Task, prepared: "Prepared") -> Found:
         frames = [prepared.frames[k] for k in rows]
         allowed = torch.zeros(ids.shape, dtype=torch.bool)
         for line, frame in zip(allowed, frames, strict=True):
-            line[:] = True
+            line[frame.first : frame.first + len(frame.places)] = True
         spans = best_spans(span_logits(net, ids), allowed.to(ids.device)).tolist()
         texts = [task.test[k].text for k in rows]
         return [words_of(*each) for each in zip(frames, texts, spans, strict=True)]

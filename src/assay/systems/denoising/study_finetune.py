@@ -9,8 +9,8 @@ from assay.core.study import Study
 from assay.systems.denoising.study_noise_ablation import NONE, ablation_workflow
 
 PRETRAINED = "pre-trained"
-TASKS = ("questions", "statements", "spans")
-KINDS = {"questions": "em", "statements": "accuracy", "spans": "em"}
+TASKS = ("questions", "jobs", "spans")
+KINDS = {"questions": "em", "jobs": "accuracy", "spans": "em"}
 
 
 def finetune() -> Study:
@@ -61,7 +61,7 @@ def finetune() -> Study:
 
 SAID = {
     "questions": "Pre-training answers more questions in words",
-    "statements": "Pre-training tells more true statements from false ones",
+    "jobs": "Pre-training tells more jobs of a character",
     "spans": "Pre-training finds more answers as spans of the text",
 }
 

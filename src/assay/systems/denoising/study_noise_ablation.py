@@ -35,7 +35,7 @@ EPOCHS = {
     "summaries": 16,
     "order": 5,
     "continuation": 5,
-    "statements": 10,
+    "jobs": 10,
     "spans": 10,
 }
 FROM_MEMORY = "attributed to Lewis et al. 2019 from memory, not checked against its text"
