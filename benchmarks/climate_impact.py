@@ -44,8 +44,10 @@ os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", OPENBLAS_NUM_THREA
 import numpy as np
 from numba import njit
 
-from assay.systems.climate_impact import data, hllc, kernel, solver, tracking
+from assay.systems.climate_impact import data, hllc, kernel, tracking
 from assay.systems.climate_impact.inundation import inundation
+from assay.systems.climate_impact.simulation import Boundaries, prepare
+from assay.systems.climate_impact.solver import TRACK_STEPS
 
 CELL_M, MANNING, RAIN_M_PER_S, DEPTH_M, CFL, THETA = 10.0, 0.03, 1e-5, 0.02, 0.5, 0.9
 Steps = Callable[[int], int]  # asked for so many steps, took so many
@@ -60,35 +62,39 @@ def fractal_terrain(n: int, seed: int = 0) -> np.ndarray:
     return 5.0 * (z - z.min()) / z.std()
 
 
+def problem_of(n: int, precision: str, theta: float, rows: int | None = None) -> Any:
+    """The case of all contenders: a fractal terrain with water on it, and rain."""
+    return prepare(
+        fractal_terrain(n)[:rows], MANNING, cell_m=CELL_M, end_s=1e12, rain_times_s=[0.0],
+        rain_mm_per_h=[RAIN_M_PER_S * 3.6e6], boundaries=Boundaries(), normal_slope=1e-3,
+        depth_m=DEPTH_M, theta=theta, cfl=CFL, dt_max_s=5.0, dry_depth_m=1e-4,
+        arrival_depth_m=0.1, precision=precision, inflow=(), stage=None, soil=None,
+    )  # fmt: skip
+
+
 def ours(n: int, precision: str, *, tracked: bool = False, rows: int | None = None) -> Steps:
     """The kernels of `assay`, driven as `simulate` drives them, on the first ``rows`` rows."""
-    terrain = fractal_terrain(n)[:rows]
-    manning = np.full(terrain.shape, MANNING)
-    grid = solver._grid(terrain, manning, DEPTH_M, np.dtype(precision))
-    scheme = solver._scheme(
-        solver.Boundaries(), cell_m=CELL_M, cfl=CFL, dt_max_s=5.0, theta=THETA, dry_depth_m=1e-4,
-        normal_slope=1e-3, epsilon=float(np.finfo(precision).eps),
-    )  # fmt: skip
-    depth = grid.state[1]
-    velocity, hazard, arrival = np.zeros((3, *terrain.shape), depth.dtype)
+    problem = problem_of(n, precision, THETA, rows)
+    state, scheme, depth = problem.state, problem.scheme, problem.state[1]
+    faces = tuple(np.full(depth.shape[1], k in (3, 4), depth.dtype) for k in range(6))
+    velocity, hazard, arrival = np.zeros((3, *problem.terrain.shape), depth.dtype)
     arrival[:] = np.inf
-    forcing = solver.forcing_of(solver._sources((), grid), grid.state[0], grid.terrain)
     account = np.zeros(kernel.ACCOUNTS)
     clock = {"now": 0.0, "highest": DEPTH_M}
 
     def run(steps: int) -> int:
         done = 0
         while done < steps:
-            some = min(solver.TRACK_STEPS, steps - done)
+            some = min(TRACK_STEPS, steps - done)
             clock["now"], taken, clock["highest"] = kernel.advance(
-                grid.state, grid.rows, forcing, scheme, RAIN_M_PER_S, grid.cells,
+                state, faces, problem.forcing, scheme, RAIN_M_PER_S, problem.cells,
                 clock["now"], 1e12, clock["highest"], some, account,
             )  # fmt: skip
             done += taken
             if tracked:
                 assert np.isfinite(depth.sum(dtype=np.float64))
                 hours = clock["now"] / 3600.0
-                tracking.track(grid.state, grid.rows, scheme, hours, 0.1, velocity, hazard, arrival)
+                tracking.track(state, faces, scheme, hours, 0.1, velocity, hazard, arrival)
         return done
 
     return run
@@ -150,23 +156,17 @@ def itzi(n: int, precision: str) -> Steps:
 
 def full(n: int, precision: str) -> Steps:
     """The finite-volume solver, driven as `simulate_shallow_water` drives it, without tracking."""
-    terrain = fractal_terrain(n)
-    grid = solver._grid(terrain, np.full(terrain.shape, MANNING), DEPTH_M, np.dtype(precision))
-    scheme = solver._scheme(
-        solver.Boundaries(), cell_m=CELL_M, cfl=CFL, dt_max_s=5.0, theta=1.0, dry_depth_m=1e-4,
-        normal_slope=1e-3, epsilon=float(np.finfo(precision).eps),
-    )  # fmt: skip
-    z, h, u, v, a, peak = grid.state
+    problem = problem_of(n, precision, 1.0)
+    z, h, u, v, a, peak = problem.state
     other = tuple(np.zeros_like(h) for _ in range(3))
     work = np.zeros((hllc.ROWS, h.shape[1]), h.dtype)
-    forcing = solver.forcing_of(solver._sources((), grid), z, grid.terrain)
     account = np.zeros(kernel.ACCOUNTS)
     clock = {"now": 0.0}
 
     def run(steps: int) -> int:
         clock["now"], taken = hllc.advance_finite_volume(
-            (z, a, peak), (h, u, v), other, work, forcing, scheme, RAIN_M_PER_S, grid.cells,
-            clock["now"], 1e12, steps, account,
+            (z, a, peak), (h, u, v), other, work, problem.forcing, problem.scheme, RAIN_M_PER_S,
+            problem.cells, clock["now"], 1e12, steps, account,
         )  # fmt: skip
         return taken
 

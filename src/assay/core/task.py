@@ -57,7 +57,7 @@ class Task:
         """Report that ``done`` of ``total`` units are finished; cheap enough for inner loops."""
         now = time.monotonic()
         final = done >= total > 0
-        if self.emit is None or (now - self._last_progress < 0.2 and not final):
+        if self.emit is None or (now - self._last_progress < 0.5 and not final):
             return
         self._last_progress = now
         self.event("progress", done=float(done), total=float(total), unit=unit)

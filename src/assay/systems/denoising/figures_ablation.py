@@ -6,7 +6,7 @@ from functools import partial
 from assay.core.charts import dots
 from assay.core.figures import Chart, Figure
 from assay.core.run import Run
-from assay.systems.denoising.figures import training_loss
+from assay.systems.denoising.figures import training_loss, with_tokens
 
 MEASURES = {
     "em": ("Answers right in every token", "Share of test examples whose every token is the "
@@ -44,7 +44,7 @@ def _figures(run: Run, decision: str) -> Iterator[Callable[[], Figure]]:
     for measure, _ in MEASURES.items():
         for task in measured[measured["measure"] == measure]["task"].unique():
             yield partial(by_choice, run, measure, decision, task)
-    if (run.records["measure"] == "training_loss").any():
+    if any("fit" in trial["steps"] for trial in run.trials) and len(with_tokens(run.records)):
         yield partial(training_loss, run, decision)
 
 
