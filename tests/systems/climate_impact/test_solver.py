@@ -154,7 +154,7 @@ def test_whatever_the_flood_depths_are_finite_and_positive_and_only_rounding_is_
         assert field[land].min() >= 0
     ledger = flow.ledger
     handled = ledger.rain_m3 + ledger.inflow_m3 + ledger.stored_start_m3
-    lost = 1.5 * np.finfo(precision).eps * flow.steps * handled
+    lost = 1.5 * float(np.finfo(precision).eps) * flow.steps * handled
     assert abs(ledger.error_m3) <= lost
     assert min(ledger[2:6]) >= 0
     assert flow.depth_m[land].sum(dtype=float) * cell_m**2 == pytest.approx(
