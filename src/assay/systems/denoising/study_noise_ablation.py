@@ -29,7 +29,7 @@ NOISES = {
 }
 ON_DOCUMENTATION = ("token masking", "text infilling", "document rotation")
 CAUSAL_RATE = 2e-3
-"""Highest learning rate of the causal model, see the paper card for how it was found."""
+"""Highest learning rate of the causal model; not searched yet, see the paper card."""
 EPOCHS = {
     "questions": 10,
     "summaries": 16,
