@@ -29,7 +29,7 @@ NOISES = {
 }
 ON_DOCUMENTATION = ("token masking", "text infilling", "document rotation")
 CAUSAL_RATE = 2e-3
-"""Highest learning rate of the causal model; not searched yet, see the paper card."""
+"""Highest learning rate of the causal model, the best of four; see the limits on the paper card."""
 EPOCHS = {
     "questions": 10,
     "summaries": 16,
