@@ -6,7 +6,7 @@ from typing import Any
 from assay.app.screen import screen, table, word
 from assay.core.decisions import Preset
 from assay.core.run import Run
-from assay.core.wording import amount
+from assay.core.wording import amount, passed
 
 SHOWN = ("run", "study", "preset", "trials", "failed", "claims", "checks", "report", "seconds")
 
@@ -26,9 +26,10 @@ def print_run(run: Run, preset: Preset | None = None) -> None:
         n = str(c["n"] or "")
         rows.append((c["id"], c["sentence"], word(c["verdict"]), _effect(c), n))
     for c in run.checks:
-        passed = {True: "passes", False: "fails", None: "not tested"}[c["passed"]]
         detail = "" if c["passed"] else c["text"].partition(": ")[2]
-        rows.append((c["id"], c["sentence"], word(passed), detail or "an exact statement", ""))
+        rows.append(
+            (c["id"], c["sentence"], word(passed(c["passed"])), detail or "an exact statement", "")
+        )
     if rows:
         head = ("", "claim", "verdict", "effect [95 % interval]", "n")
         console.print(table(head, rows, right=["n"]))

@@ -13,10 +13,10 @@ from typing import Any
 
 from assay.core.charts import summarise, told
 from assay.core.claims import number
-from assay.core.report import passed
 from assay.core.run import Run
 from assay.core.store import write_text
 from assay.core.system import System, find_system, systems
+from assay.core.wording import passed
 
 PRESET = "small"
 KEPT = ("study", "preset", "trials", "libraries", "platform")

@@ -22,7 +22,7 @@ from assay.core.figures import Figure, file_name
 from assay.core.params import short
 from assay.core.store import write_text
 from assay.core.system import load, one_line
-from assay.core.wording import label, number, place
+from assay.core.wording import label, number, passed, place
 from assay.errors import UsageError
 
 if TYPE_CHECKING:
@@ -265,16 +265,6 @@ def _side_by_side(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
         there = passed(checks[c["id"]]["passed"]) if c["id"] in checks else ""
         lines.append({"here": c, "verdict": passed(c["passed"]), "small": there})
     return lines
-
-
-def passed(result: bool | None) -> str:
-    """The verdict word of a check.
-
-    Example:
-        >>> passed(True), passed(None)
-        ('passes', 'not tested')
-    """
-    return {True: "passes", False: "fails", None: "not tested"}[result]
 
 
 def _markdown_line(text: str) -> str:

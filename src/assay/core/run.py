@@ -25,6 +25,7 @@ from assay.core.places import Cluster, Inline, Place, connect
 from assay.core.plan import Plan
 from assay.core.store import Store
 from assay.core.task import available_cores
+from assay.core.wording import passed
 from assay.core.worker import Value
 from assay.core.workflow import Ref
 from assay.errors import StoreError, UsageError, did_you_mean
@@ -83,7 +84,12 @@ class Run:
 
         claims = [{"claim": c["id"], **{k: c[k] for k in c if k != "id"}} for c in self.claims]
         checks = [
-            {"claim": c["id"], "sentence": c["sentence"], "verdict": _passed(c), "text": c["text"]}
+            {
+                "claim": c["id"],
+                "sentence": c["sentence"],
+                "verdict": passed(c["passed"]),
+                "text": c["text"],
+            }
             for c in self.checks
         ]
         return pd.DataFrame(claims + checks)
@@ -214,10 +220,6 @@ class Run:
     def __repr__(self) -> str:
         said = ", ".join(f"{c['id']} {c['verdict']}" for c in self.claims)
         return f"<Run {self.name}: {self.summary['status']}; {said}>"
-
-
-def _passed(check: Mapping[str, Any]) -> str:
-    return {True: "passes", False: "fails", None: "not tested"}[check["passed"]]
 
 
 def start(

@@ -80,3 +80,13 @@ def place(keys: Mapping[str, Any]) -> str:
         'step flood, seed 3, storm 100'
     """
     return ", ".join(f"{key} {label(value)}" for key, value in keys.items())
+
+
+def passed(result: bool | None) -> str:
+    """The verdict word of a check.
+
+    Example:
+        >>> passed(True), passed(None)
+        ('passes', 'not tested')
+    """
+    return {True: "passes", False: "fails", None: "not tested"}[result]

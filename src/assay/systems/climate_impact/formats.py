@@ -94,8 +94,8 @@ def read_source(
     if missing_value is not None:
         values = np.where(values == missing_value, np.nan, values)
     known = known_crs(source, crs)
-    factor = _metres_per_unit(unit or source.unit, known, source.where)
-    if unit and source.unit and factor != _metres_per_unit(source.unit, known, source.where):
+    factor = metres_per_unit(unit or source.unit, known, source.where)
+    if unit and source.unit and factor != metres_per_unit(source.unit, known, source.where):
         raise DataError(
             f"elevation is in {source.unit!r}, not in {unit!r}", where=source.where,
             next="Leave unit= out.",
@@ -383,7 +383,7 @@ def horizontal_crs(crs: Any) -> str:
     return ":".join(authority) if authority else flat.to_wkt()
 
 
-def _metres_per_unit(unit: str, crs: Any, where: str) -> float:
+def metres_per_unit(unit: str, crs: Any, where: str) -> float:
     """Of the elevations: as said, else the unit of the heights of the system, else metres."""
     if not unit:
         return next((a.unit_conversion_factor for a in crs.axis_info if a.direction == "up"), 1.0)

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from assay.parts.compiled import kept_on_disk
 
 __all__ = ["compiled", "inverse_cube_root_guess", "larger", "read", "write"]
 
@@ -18,12 +20,8 @@ _intrinsic: Any = intrinsic
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile on first use; the machine code is kept beside this file or in the user's cache."""
-    options = {"error_model": "numpy", "fastmath": {"contract", "nsz"}, "nogil": True}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # neither folder can be written: compile in every process
-        return njit(**options)(function)
+    """Compile a kernel; sums may be contracted and zeros lose their sign."""
+    return kept_on_disk(function, fastmath={"contract", "nsz"})
 
 
 @_intrinsic

@@ -20,9 +20,9 @@ from assay.systems.climate_impact.formats import (
     HIGHEST_M,
     LOWEST_M,
     Source,
-    _metres_per_unit,
     horizontal_crs,
     known_crs,
+    metres_per_unit,
 )
 from assay.systems.climate_impact.rasters import Grid, Terrain
 from assay.systems.climate_impact.terrain import require_metres
@@ -174,7 +174,7 @@ def _checked(opened: Any, path: Path, crs: str | None, unit: str | None) -> tupl
     nothing = np.broadcast_to(np.nan, (opened.height, opened.width))  # takes no memory
     source = Source(nothing, at.c, at.f, at.a, -at.e, said, opened.units[0] or "", where)
     known = known_crs(source, crs)
-    factor = _metres_per_unit(unit or source.unit, known, where)
+    factor = metres_per_unit(unit or source.unit, known, where)
     source = replace(source, crs=horizontal_crs(known))
     require_metres(source)
     return source, factor

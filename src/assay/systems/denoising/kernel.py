@@ -15,12 +15,11 @@ int64, ids and entries int32, keys uint64.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from assay.parts.compiled import kept_on_disk
 from assay.systems.denoising.draws import compiled, draw_below, draw_uniform, row_key, stream_key
 
 __all__ = ["Scheme", "noise_rows"]
@@ -28,14 +27,6 @@ __all__ = ["Scheme", "noise_rows"]
 KEPT, HEAD, BODY = 0, 1, 2  # what becomes of an entry: left, first of a span, the rest of it
 # The streams of a row: unsigned, since numba compiles a function anew for every literal.
 WHICH, ORDER, LENGTHS, LAST, PLACES, EMPTY, INSERTS, TURN, NEW = np.arange(1, 10, dtype=np.uint64)
-
-
-def kept_on_disk(function: Callable[..., Any]) -> Any:
-    """Compile on first use; the machine code is kept beside this file or in the user's cache."""
-    try:
-        return njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # neither folder can be written: compile in every process
-        return njit(nogil=True, error_model="numpy")(function)
 
 
 class Scheme(NamedTuple):

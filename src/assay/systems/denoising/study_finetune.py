@@ -2,11 +2,16 @@
 
 from typing import Any
 
-from assay.core.claims import Check, Claim
+from assay.core.claims import Claim
 from assay.core.decisions import Preset, assign
 from assay.core.estimands import difference
 from assay.core.study import Study
-from assay.systems.denoising.study_noise_ablation import NONE, ablation_workflow
+from assay.systems.denoising.study_noise_ablation import (
+    NONE,
+    NOTHING_CUT,
+    ablation_workflow,
+    tiny_settings,
+)
 
 PRETRAINED = "pre-trained"
 TASKS = ("questions", "jobs", "spans")
@@ -26,25 +31,10 @@ def finetune() -> Study:
         },
         seeds=5,
         claims=[_more(f"T{k}", task, said) for k, (task, said) in enumerate(SAID.items(), 1)],
-        checks=[
-            Check(
-                id="K1",
-                sentence="No text is longer than the model reads",
-                source="this study",
-                measure="cut_texts",
-                equals=0.0,
-            ),
-        ],
+        checks=[NOTHING_CUT],
         presets={
             "tiny": Preset(
-                set={
-                    "corpus.count": 300,
-                    "tokenizer.vocabulary": 600,
-                    "fit.size": {"layers": 1, "width": 32, "heads": 2, "inner": 64},
-                    **{f"{task}.train": 20 for task in TASKS},
-                    **{f"{task}.test": 20 for task in TASKS},
-                    **{f"tuned_{task}.epochs": 1 for task in TASKS},
-                },
+                set=tiny_settings(TASKS),
                 seeds=2,
                 only={"start": [NONE]},
                 note="Random weights and twenty examples: proves the code path in under twenty "

@@ -41,6 +41,30 @@ EPOCHS = {
 FROM_MEMORY = "attributed to Lewis et al. 2019 from memory, not checked against its text"
 
 
+TASKS = ("questions", "summaries", "order")
+TINY_SIZE = {"layers": 1, "width": 32, "heads": 2, "inner": 64}
+NOTHING_CUT = Check(
+    id="K1",
+    sentence="No text is longer than a model reads",
+    source="this study: otherwise not all would read the same",
+    measure="cut_texts",
+    equals=0.0,
+)
+
+
+def tiny_settings(tasks: tuple[str, ...]) -> dict[str, Any]:
+    """What makes an ablation end within seconds."""
+    return {
+        "corpus.count": 300,
+        "tokenizer.vocabulary": 600,
+        "fit.size": TINY_SIZE,
+        "fit.budget_tokens": 20_000,
+        **{f"{task}.train": 20 for task in tasks},
+        **{f"{task}.test": 20 for task in tasks},
+        **{f"tuned_{task}.epochs": 1 for task in tasks},
+    }
+
+
 def ablation_workflow(name: str, tasks: tuple[str, ...]) -> Workflow:
     """Stories, a model pre-trained on them, and the same model fine-tuned on each task."""
     flow = Workflow(name)
@@ -58,7 +82,7 @@ def ablation_workflow(name: str, tasks: tuple[str, ...]) -> Workflow:
 
 def noise_workflow() -> Workflow:
     """The ablation on stories, and a shorter one on documentation for the choices that ask it."""
-    flow = ablation_workflow("noise_ablation", ("questions", "summaries", "order"))
+    flow = ablation_workflow("noise_ablation", TASKS)
     corpus = flow.step("prose", package_documentation, megabytes=6.0)
     tokenizer = flow.step("prose_tokenizer", bpe, corpus=corpus)
     tokens = flow.step("prose_tokens", tokenize, corpus=corpus, tokenizer=tokenizer)
@@ -87,32 +111,18 @@ def noise_ablation() -> Study:
         decisions={"noise": {name: _patches(name) for name in (NONE, *NOISES, CAUSAL)}},
         seeds=5,
         claims=_claims(),
-        checks=[
-            Check(
-                id="K1",
-                sentence="No text is longer than a model reads",
-                source="this study: otherwise the rows would not read the same",
-                measure="cut_texts",
-                equals=0.0,
-            ),
-        ],
+        checks=[NOTHING_CUT],
         presets={
             "tiny": Preset(
                 set={
-                    "corpus.count": 300,
-                    "tokenizer.vocabulary": 600,
-                    "fit.size": {"layers": 1, "width": 32, "heads": 2, "inner": 64},
-                    "fit.budget_tokens": 20_000,
+                    **tiny_settings(TASKS),
                     "prose.megabytes": 0.2,
                     "prose_tokenizer.vocabulary": 600,
-                    "prose_fit.size": {"layers": 1, "width": 32, "heads": 2, "inner": 64},
+                    "prose_fit.size": TINY_SIZE,
                     "prose_fit.budget_tokens": 20_000,
                     "prose_tokens.validation_share": 0.3,
                     "prose_task.train": 20,
                     "prose_task.test": 20,
-                    **{f"{task}.train": 20 for task in ("questions", "summaries", "order")},
-                    **{f"{task}.test": 20 for task in ("questions", "summaries", "order")},
-                    **{f"tuned_{task}.epochs": 1 for task in ("questions", "summaries", "order")},
                 },
                 only={"noise": [NONE, ROTATION, CAUSAL]},
                 seeds=2,

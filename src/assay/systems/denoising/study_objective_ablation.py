@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from assay.core.claims import Check, Claim
+from assay.core.claims import Claim
 from assay.core.decisions import Preset, assign
 from assay.core.estimands import difference, ratio
 from assay.core.study import Study
@@ -10,7 +10,9 @@ from assay.systems.denoising.study_noise_ablation import (
     CAUSAL,
     CAUSAL_RATE,
     FROM_MEMORY,
+    NOTHING_CUT,
     ablation_workflow,
+    tiny_settings,
 )
 
 TASKS = ("questions", "summaries", "continuation")
@@ -34,26 +36,10 @@ def objective_ablation() -> Study:
         decisions={"objective": {name: _patches(name) for name in OBJECTIVES}},
         seeds=3,
         claims=_claims(),
-        checks=[
-            Check(
-                id="K1",
-                sentence="No text is longer than a model reads",
-                source="this study: otherwise the rows would not read the same",
-                measure="cut_texts",
-                equals=0.0,
-            ),
-        ],
+        checks=[NOTHING_CUT],
         presets={
             "tiny": Preset(
-                set={
-                    "corpus.count": 300,
-                    "tokenizer.vocabulary": 600,
-                    "fit.size": {"layers": 1, "width": 32, "heads": 2, "inner": 64},
-                    "fit.budget_tokens": 20_000,
-                    **{f"{task}.train": 20 for task in TASKS},
-                    **{f"{task}.test": 20 for task in TASKS},
-                    **{f"tuned_{task}.epochs": 1 for task in TASKS},
-                },
+                set=tiny_settings(TASKS),
                 only={"objective": [CAUSAL, MASKED, DENOISING]},
                 seeds=1,
                 note="Three objectives at 20 thousand tokens: proves the code path in under "

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from assay.core.claims import Check, Claim
+from assay.core.claims import Claim
 from assay.core.decisions import Preset, assign, use
 from assay.core.estimands import difference
 from assay.core.study import Study
@@ -14,6 +14,7 @@ from assay.parts.text.tokens import tokenize
 from assay.systems.denoising.data import foreign_stories
 from assay.systems.denoising.finetuning import finetune
 from assay.systems.denoising.measuring import measure_task
+from assay.systems.denoising.study_noise_ablation import NOTHING_CUT, TINY_SIZE
 from assay.systems.denoising.tasks import story_task
 from assay.systems.denoising.train import pretrain
 from assay.systems.denoising.translator import translator
@@ -78,15 +79,7 @@ def translation() -> Study:
                 direction="above",
             ),
         ],
-        checks=[
-            Check(
-                id="K1",
-                sentence="No text is longer than the model reads",
-                source="this study",
-                measure="cut_texts",
-                equals=0.0,
-            ),
-        ],
+        checks=[NOTHING_CUT],
         presets={
             "tiny": Preset(
                 set={
@@ -94,7 +87,7 @@ def translation() -> Study:
                     "foreign.count": 100,
                     "tokenizer.vocabulary": 600,
                     "source_tokenizer.vocabulary": 600,
-                    "fit.size": {"layers": 1, "width": 32, "heads": 2, "inner": 64},
+                    "fit.size": TINY_SIZE,
                     "fit.budget_tokens": 20_000,
                     "translator.layers": 1,
                     "pairs.train": 20,
