@@ -13,7 +13,7 @@ from assay.errors import DataError
 from assay.parts.text.documents import Document
 from assay.parts.text.tokenizer import load_tokenizer, train_tokenizer
 from assay.systems.denoising.checkpoints import load_bart, load_model, save_model
-from assay.systems.denoising.model import Size, new_bart, new_model
+from assay.systems.denoising.model import Size, new_model
 
 torch.set_num_threads(1)
 SIZE = Size(layers=1, width=16, heads=2, inner=32)
@@ -27,9 +27,13 @@ def tokenizer(tmp_path_factory):
     return load_tokenizer(folder)
 
 
+def new_bart(entries, seed):
+    return new_model("bart", SIZE, entries, positions=16, seed=seed, initial_deviation=0.3)
+
+
 @pytest.fixture(scope="module")
 def bart(tokenizer):
-    return new_bart(SIZE, len(tokenizer), positions=16, seed=1, initial_deviation=0.3).eval()
+    return new_bart(len(tokenizer), seed=1).eval()
 
 
 @pytest.fixture
@@ -74,7 +78,7 @@ def test_a_model_loads_as_it_was_here_and_with_the_auto_classes(family, auto, to
 
 
 def test_weights_saved_in_half_precision_are_loaded_in_float32(bart, tokenizer, tmp_path):
-    half = new_bart(SIZE, len(tokenizer), positions=16, seed=1, initial_deviation=0.3).bfloat16()
+    half = new_bart(len(tokenizer), seed=1).bfloat16()
     save_model(tmp_path, half, tokenizer, {})
     model, _ = load_bart(tmp_path)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
@@ -82,7 +86,7 @@ def test_weights_saved_in_half_precision_are_loaded_in_float32(bart, tokenizer, 
 
 def test_saving_again_replaces_the_model_and_leaves_other_files(folder, tokenizer):
     (folder / "notes.txt").write_text("mine")
-    other = new_bart(SIZE, len(tokenizer), positions=16, seed=2, initial_deviation=0.3).eval()
+    other = new_bart(len(tokenizer), seed=2).eval()
     save_model(folder, other, tokenizer, {})
     assert torch.equal(output(load_bart(folder).model), output(other))
     assert (folder / "notes.txt").read_text() == "mine"
@@ -205,7 +209,7 @@ def test_code_in_the_folder_is_not_run(folder):
 
 
 def test_a_tokenizer_with_more_entries_than_the_model(bart, tokenizer, tmp_path):
-    small = new_bart(SIZE, len(tokenizer) - 1, positions=16)
+    small = new_model("bart", SIZE, len(tokenizer) - 1, positions=16)
     save_model(tmp_path, small, tokenizer, {})
     told(tmp_path, "the tokenizer has .* entries and the model")
 

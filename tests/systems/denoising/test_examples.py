@@ -8,13 +8,13 @@ from torch.nn.functional import cross_entropy
 from assay.errors import DataError
 from assay.parts.text.documents import Document
 from assay.parts.text.stories import story
+from assay.parts.text.tasks import Example, Task, story_task
 from assay.parts.text.tokenizer import content_tokenizer, load_tokenizer, train_tokenizer
 from assay.systems.denoising import heads
 from assay.systems.denoising.batches import conditional_batch
 from assay.systems.denoising.examples import prepare
 from assay.systems.denoising.likelihood import model_loss, score
-from assay.systems.denoising.model import Size, family_of, new_bart, new_model
-from assay.systems.denoising.tasks import Example, Task, story_task
+from assay.systems.denoising.model import Size, family_of, new_model
 
 torch.set_num_threads(1)
 SIZE = Size(1, 16, 2, 32)
@@ -182,7 +182,7 @@ def test_a_label_the_model_does_not_know_is_refused(words):
 
 def test_a_pair_without_room_for_a_text_is_refused(words):
     task = Task("t", "classification", [Example("a", "no", "b c " * 30)], [])
-    model = heads.new_classifier(new_bart(SIZE, len(words), positions=20), ["no", "yes"])
+    model = heads.new_classifier(new_model("bart", SIZE, len(words), positions=20), ["no", "yes"])
 
     with pytest.raises(DataError, match="the second text leaves no room"):
         prepare(model, words, words, task, task.train)

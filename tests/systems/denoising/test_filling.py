@@ -13,7 +13,7 @@ from assay.parts.text.tokenizer import load_tokenizer, train_tokenizer
 from assay.systems.denoising.batches import conditional_batch
 from assay.systems.denoising.filling import aligned_fills, fill_masks
 from assay.systems.denoising.likelihood import score
-from assay.systems.denoising.model import Size, new_bart
+from assay.systems.denoising.model import Size, new_model
 
 torch.set_num_threads(1)
 MASK = 999
@@ -31,7 +31,9 @@ def tokenizer(tmp_path_factory):
 def model(tokenizer):
     """A BART that can only write a, b and c."""
     size = Size(layers=1, width=16, heads=2, inner=32)
-    model = new_bart(size, len(tokenizer), positions=24, seed=5, initial_deviation=0.6).eval()
+    model = new_model(
+        "bart", size, len(tokenizer), positions=24, seed=5, initial_deviation=0.6
+    ).eval()
     model.final_logits_bias.fill_(-1e4)
     model.final_logits_bias[0, [2, *tokenizer.convert_tokens_to_ids(list("abc"))]] = 0.0
     return model

@@ -15,13 +15,13 @@ from assay.core.task import _current
 from assay.errors import DataError, ParameterError
 from assay.parts.text.documents import Document
 from assay.parts.text.stories import story
+from assay.parts.text.tasks import Example, Task
 from assay.parts.text.tokenizer import load_tokenizer, train_tokenizer
 from assay.systems.denoising import finetuning
 from assay.systems.denoising.checkpoints import load_model, save_model
 from assay.systems.denoising.finetuning import PUBLISHED, finetune
 from assay.systems.denoising.measuring import measure_task
 from assay.systems.denoising.model import Size, new_model
-from assay.systems.denoising.tasks import Example, Task
 
 torch.set_num_threads(1)
 COLOURS = ("red", "blue", "green", "black")

@@ -29,7 +29,7 @@ from assay.systems.denoising.heads import (
     span_of,
     words_of,
 )
-from assay.systems.denoising.model import Size, new_bart
+from assay.systems.denoising.model import Size, new_model
 
 torch.set_num_threads(1)
 PAIRS = [([5, 6, 7], [8]), ([9], [10, 11, 12, 13])]
@@ -42,7 +42,9 @@ def rows(*given):
 
 @pytest.fixture(scope="module")
 def bart():
-    return new_bart(Size(1, 16, 2, 32), 30, positions=32, seed=1, initial_deviation=0.3).eval()
+    return new_model(
+        "bart", Size(1, 16, 2, 32), 30, positions=32, seed=1, initial_deviation=0.3
+    ).eval()
 
 
 @pytest.fixture(scope="module")

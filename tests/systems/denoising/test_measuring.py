@@ -12,6 +12,7 @@ from assay.errors import DataError, ParameterError
 from assay.parts.text.decoding import Decoding
 from assay.parts.text.documents import Document
 from assay.parts.text.stories import story
+from assay.parts.text.tasks import Example, Task
 from assay.parts.text.tokenizer import content_tokenizer, load_tokenizer, train_tokenizer
 from assay.systems.denoising import measuring
 from assay.systems.denoising.checkpoints import load_model, save_model
@@ -20,7 +21,6 @@ from assay.systems.denoising.heads import new_classifier, new_span_reader
 from assay.systems.denoising.likelihood import target_loss
 from assay.systems.denoising.measuring import measure_task
 from assay.systems.denoising.model import Size, new_model
-from assay.systems.denoising.tasks import Example, Task
 
 torch.set_num_threads(1)
 FAMILIES = ("bart", "causal", "two_stream")

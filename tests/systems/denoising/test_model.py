@@ -9,10 +9,7 @@ from assay.systems.denoising.model import (
     Size,
     family_of,
     layers_of_one_stack,
-    new_bart,
-    new_causal,
     new_model,
-    new_two_stream,
     size_of,
 )
 
@@ -34,7 +31,7 @@ def bart_parameters(size, vocabulary, positions):
 @pytest.mark.parametrize("name", SIZES)
 def test_bart_has_the_parameters_of_its_description(name):
     with torch.device("meta"):
-        model = new_bart(SIZES[name], 50265, positions=1024)
+        model = new_model("bart", SIZES[name], 50265, positions=1024)
     assert model.num_parameters() == bart_parameters(SIZES[name], 50265, 1024)
 
 
@@ -89,19 +86,19 @@ def test_an_unknown_model_is_refused():
 
 
 def test_special_ids_are_those_of_bart():
-    model = new_bart(SMALL, 40, positions=8)
+    model = new_model("bart", SMALL, 40, positions=8)
     config, generation = model.config, model.generation_config
     assert (config.bos_token_id, config.pad_token_id, config.eos_token_id) == (0, 1, 2)
     assert (config.decoder_start_token_id, config.forced_eos_token_id) == (2, 2)
     assert (generation.decoder_start_token_id, generation.forced_eos_token_id) == (2, 2)
     assert generation.forced_bos_token_id is None
-    for one_stack in (new_causal(SMALL, 40, positions=8), new_two_stream(SMALL, 40, positions=8)):
-        found = one_stack.config
+    for family in ("causal", "two_stream"):
+        found = new_model(family, SMALL, 40, positions=8).config
         assert (found.bos_token_id, found.pad_token_id, found.eos_token_id) == (0, 1, 2)
 
 
 def test_bart_reads_and_writes_with_one_unscaled_matrix():
-    model = new_bart(SMALL, 40, positions=8)
+    model = new_model("bart", SMALL, 40, positions=8)
     inner = model.model
     tied = [inner.encoder.embed_tokens, inner.decoder.embed_tokens, model.lm_head, inner.shared]
     assert len({each.weight.data_ptr() for each in tied}) == 1

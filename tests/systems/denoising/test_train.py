@@ -8,10 +8,11 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from assay.core.task import Task, _current
 from assay.errors import AssayError, DataError
+from assay.parts.text.corpus import text_corpus, tokenizer_for
 from assay.parts.text.stories import stories
 from assay.parts.text.tokens import open_tokens, stream_rows, tokenize
 from assay.parts.training import fit as fitting
-from assay.systems.denoising.data import continuations, foreign_stories, text_corpus, tokenizer_for
+from assay.systems.denoising.data import continuations, foreign_stories
 from assay.systems.denoising.evaluate import restore
 from assay.systems.denoising.model import Size
 from assay.systems.denoising.noise import Noise

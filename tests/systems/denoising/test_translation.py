@@ -7,7 +7,7 @@ from transformers import AutoModelForSeq2SeqLM
 from assay.systems.denoising.batches import conditional_batch
 from assay.systems.denoising.checkpoints import load_model, save_model
 from assay.systems.denoising.likelihood import greedy_answers, model_loss, target_loss
-from assay.systems.denoising.model import Size, new_bart
+from assay.systems.denoising.model import Size, new_model
 from assay.systems.denoising.translation import freeze_for_stage, new_translator
 
 torch.set_num_threads(1)
@@ -17,7 +17,7 @@ SOURCES, TARGETS = [[60, 61, 62], [69]], [[5, 6], [7, 8, 9]]
 @pytest.fixture
 def bart():
     size = Size(layers=2, width=16, heads=2, inner=32)
-    return new_bart(size, 50, positions=24, seed=1, dropout=0.0, initial_deviation=0.3)
+    return new_model("bart", size, 50, positions=24, seed=1, dropout=0.0, initial_deviation=0.3)
 
 
 @pytest.fixture

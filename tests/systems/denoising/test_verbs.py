@@ -10,7 +10,7 @@ from assay.parts.text.tokenizer import load_tokenizer, train_tokenizer
 from assay.systems.denoising import filling
 from assay.systems.denoising.checkpoints import save_model
 from assay.systems.denoising.filling import Completion
-from assay.systems.denoising.model import Size, new_bart
+from assay.systems.denoising.model import Size, new_model
 
 TEXT = "The river rose and the bridge was closed. Nobody crossed the river."
 
@@ -21,7 +21,7 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     train_tokenizer([Document(TEXT * 3, (0,), "a")], 300, folder / "tokenizer")
     tokenizer = load_tokenizer(folder / "tokenizer")
-    bart = new_bart(Size(1, 16, 2, 32), len(tokenizer), positions=64, seed=1)
+    bart = new_model("bart", Size(1, 16, 2, 32), len(tokenizer), positions=64, seed=1)
     save_model(folder / "bart", bart, tokenizer, {})
     return folder / "bart"
 

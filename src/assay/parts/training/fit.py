@@ -10,8 +10,7 @@ that was killed goes on to the same bits, and two processes draw what one would 
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +32,7 @@ from assay.parts.training.optimiser import FlatAdamW, matrices_first
 from assay.parts.training.precision import bf16_copy, choose
 from assay.parts.training.recipe import Recipe, has_dropout, share_of_rate
 from assay.parts.training.telling import Telling
+from assay.parts.training.torch_state import own_threads
 
 MAY_CHANGE = ("checkpoint_every", "keep_at", "precision")
 """Fields of a recipe that do not matter to a checkpoint; the precision found is kept instead."""
@@ -78,7 +78,7 @@ def fit(
     if recipe.keep_at and on_keep is None:
         raise ParameterError("keep_at names steps and on_keep is not given", where="fit")
     was_training = model.training
-    with _own_torch(threads or task().threads):
+    with torch.random.fork_rng(), own_threads(threads or task().threads):
         run = _Run(model, loss, recipe, folder, seed, sharded)
         tell = Telling(recipe.steps, run.done, run.weights.weights.device)
         if on_keep and run.done == 0 and 0 in recipe.keep_at:
@@ -241,18 +241,6 @@ class _Run:
             parameters=self.parameters,
             precision=self.precision,
         )
-
-
-@contextmanager
-def _own_torch(threads: int) -> Iterator[None]:
-    """Threads and random numbers of this training; the process gets its own back."""
-    before = torch.get_num_threads()
-    with torch.random.fork_rng():
-        torch.set_num_threads(threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 def _stream(seed: int, step: int, batch: int) -> int:

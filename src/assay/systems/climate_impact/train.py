@@ -6,8 +6,6 @@ included, so nothing that is read can run code.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -92,12 +90,14 @@ def train_surrogate(
     """
     import torch
 
+    from assay.parts.training.torch_state import own_threads, seeded
+
     counts = {len(terrains), len(roughness), len(rains), len(depths)}
     if len(counts) > 1:
         raise DataError("terrains, roughness, rains and depths are not as many", where="training")
     used = min(max(round(share * len(terrains)), 2), len(terrains))
     context = task()
-    with _own_torch(context.threads, seed):
+    with own_threads(context.threads), seeded(seed):
         floods = _floods(terrains[:used], roughness[:used], rains[:used], depths[:used])
         net = _new_net(floods, channels, levels)
         losses = _optimise(net, floods, steps, batch, rate, seed, context.scratch())
@@ -112,21 +112,6 @@ def train_surrogate(
         step = int(part[-1]) + 1
         records.add("training_loss", float(losses[part].mean()), training_step=step)
     return Fit(folder, records)
-
-
-@contextmanager
-def _own_torch(threads: int, seed: int) -> Iterator[None]:
-    """Threads and random numbers of this training; the process gets its own back."""
-    import torch
-
-    before = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_num_threads(threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 def _floods(

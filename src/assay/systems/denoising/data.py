@@ -1,66 +1,21 @@
-"""What is trained on: the user's text or one at hand, its tokenizer, and tasks made of it."""
+"""What is made of text: a task of any corpus, and stories in an invented language."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from assay.core.component import File, Folder, Seed, component
+from assay.core.component import Seed, component
 from assay.core.task import task
 from assay.errors import DataError
-from assay.parts.text.documents import Document, read_corpus, split_sentences, write_documents
-from assay.parts.text.packages import PACKAGES, package_documentation
+from assay.parts.text.documents import Document, split_sentences, write_documents
 from assay.parts.text.stories import story, translated
-from assay.parts.text.tokenizer import Vocabulary, bpe, load_tokenizer
+from assay.parts.text.tasks import Example, Task
+from assay.parts.text.tokenizer import load_tokenizer
 from assay.parts.text.tokens import document_rows, open_tokens
-from assay.systems.denoising.tasks import Example, Task
 
-__all__ = ["continuations", "foreign_stories", "text_corpus", "tokenizer_for"]
-
-
-@component(version="1", requires=(*PACKAGES, "pyarrow"))
-def text_corpus(
-    *,
-    path: File | Folder | None = None,
-    field: str = "text",
-    megabytes: Annotated[float, Field(gt=0)] = 4.0,
-) -> Path:
-    """Read the user's text; without a path, the documentation strings of installed packages.
-
-    Args:
-        path: A ``.txt``, ``.md``, ``.jsonl``, ``.csv`` or ``.parquet`` file, or a folder of them.
-        field: Field or column that holds the text.
-        megabytes: Of the documentation, a sample of at most this size (1e6 bytes); a corpus of the
-            user's is read whole.
-
-    Returns:
-        Folder of the corpus.
-    """
-    if path is None:
-        return package_documentation(megabytes=megabytes)
-    return read_corpus(path=path, field=field)
-
-
-@component(version="1", requires=("tokenizers", "transformers"))
-def tokenizer_for(corpus: Path, *, vocabulary: Vocabulary = 4096, of: Folder | None = None) -> Path:
-    """Train a byte-level BPE on a corpus, or take the tokenizer of a model to go on from.
-
-    Args:
-        corpus: Folder of a corpus.
-        vocabulary: Entries at most of a new tokenizer.
-        of: Folder of a model or tokenizer in Hugging Face layout, to use its tokenizer instead.
-
-    Returns:
-        Folder of the tokenizer.
-    """
-    if of is None:
-        return bpe(corpus, vocabulary=vocabulary)
-    folder = task().scratch() / "tokenizer"
-    shutil.rmtree(folder, ignore_errors=True)
-    load_tokenizer(of).save_pretrained(folder)
-    return folder
+__all__ = ["continuations", "foreign_stories"]
 
 
 @component(version="1", requires=("numpy", "tokenizers", "transformers"))

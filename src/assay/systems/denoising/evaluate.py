@@ -137,7 +137,7 @@ def _reloaded_difference(loaded: "Checkpoint", batch: "Batch") -> float:
     import torch
     from transformers import AutoModelForSeq2SeqLM
 
-    from assay.systems.denoising.checkpoints import quiet
+    from assay.parts.training.folders import quiet
 
     read = {"input_ids": batch["source"][:1], "decoder_input_ids": batch["decoder"][:1]}
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode(), quiet():

@@ -12,13 +12,13 @@ from tokenizers import Encoding
 from transformers import PreTrainedTokenizerFast
 
 from assay.errors import DataError, did_you_mean
+from assay.parts.text.tasks import Example, Task, TooLong
 from assay.parts.text.tokenizer import content_tokenizer
 from assay.parts.training.losses import Loss
 from assay.systems.denoising import heads
 from assay.systems.denoising.batches import IGNORE, Batch, conditional_batch, padded
 from assay.systems.denoising.likelihood import model_loss
 from assay.systems.denoising.model import PAD, family_of
-from assay.systems.denoising.tasks import Example, Task, TooLong
 
 __all__ = ["Prepared", "prepare"]
 

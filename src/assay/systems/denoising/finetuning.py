@@ -16,8 +16,8 @@ from assay.core.component import Seed, component
 from assay.core.records import Records
 from assay.core.task import task as running_step
 from assay.errors import ParameterError
+from assay.parts.text.tasks import Task, TooLong
 from assay.parts.training.recipe import Precision, Recipe, Schedule
-from assay.systems.denoising.tasks import Task, TooLong
 
 if TYPE_CHECKING:
     from assay.systems.denoising.batches import Batch

@@ -23,7 +23,8 @@ from transformers import (
 )
 
 from assay.parts.training.losses import Loss
-from assay.systems.denoising.model import BEGIN, END, PAD, seeded
+from assay.parts.training.torch_state import seeded
+from assay.systems.denoising.model import BEGIN, END, PAD
 
 if TYPE_CHECKING:
     from tokenizers import Encoding

@@ -1,7 +1,6 @@
 """Measuring what a fine-tuned model has learned: likelihoods, classes, spans and written texts."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +13,10 @@ from assay.core.task import task as running_step
 from assay.errors import ParameterError
 from assay.parts.text import metrics
 from assay.parts.text.decoding import Decoding, generation_config
+from assay.parts.text.tasks import Kind, Task, TooLong
 from assay.systems.denoising.batches import padded, prefixes
 from assay.systems.denoising.finetuning import LIBRARIES
 from assay.systems.denoising.model import BEGIN, PAD, family_of
-from assay.systems.denoising.tasks import Kind, Task, TooLong
 
 if TYPE_CHECKING:
     from assay.systems.denoising.examples import Prepared
@@ -59,11 +58,12 @@ def measure_task(
         too_long: As for `finetune`.
     """
     from assay.parts.text.tokenizer import load_tokenizer
+    from assay.parts.training.torch_state import own_threads
     from assay.systems.denoising.examples import prepare
 
     words = load_tokenizer(tokenizer)
     reads = load_tokenizer(source_tokenizer) if source_tokenizer else words
-    with _own_threads():
+    with own_threads(running_step().threads):
         net = _tuned(model, task.kind)
         prepared = prepare(net, reads, words, task, task.test, too_long=too_long)
         found, correct = _MEASURES[task.kind](net, task, prepared)
@@ -85,7 +85,8 @@ Found = tuple[dict[str, float], np.ndarray]
 def _tuned(model: Path, kind: Kind) -> Any:
     from transformers import BartForQuestionAnswering, BartForSequenceClassification
 
-    from assay.systems.denoising.checkpoints import load_model, load_pretrained
+    from assay.parts.training.folders import load_pretrained
+    from assay.systems.denoising.checkpoints import load_model
 
     if kind == "generation":
         return load_model(model)
@@ -226,15 +227,3 @@ def _of_texts(task: Task, texts: list[str]) -> dict[str, float]:
     found = {"exact_match": metrics.exact_match(texts, meant), "f1": metrics.token_f1(texts, meant)}
     found |= metrics.rouge(texts, meant) | {"bleu": metrics.bleu(texts, meant)}
     return {name: measured.value for name, measured in found.items()}
-
-
-@contextmanager
-def _own_threads() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(running_step().threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

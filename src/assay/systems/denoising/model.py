@@ -5,17 +5,13 @@ All three share the vocabulary, the special ids of the tokenizer and the width; 
 stack have as many layers as give it the matrices of the two stacks of BART.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from assay.errors import ParameterError, did_you_mean
 
 if TYPE_CHECKING:
-    from transformers import BartForConditionalGeneration, GPT2LMHeadModel, PreTrainedModel
-
-    from assay.systems.denoising.two_stream import TwoStreamModel
+    from transformers import PreTrainedModel
 
 __all__ = [
     "KINDS",
@@ -24,10 +20,7 @@ __all__ = [
     "Size",
     "family_of",
     "layers_of_one_stack",
-    "new_bart",
-    "new_causal",
     "new_model",
-    "new_two_stream",
     "size_of",
 ]
 
@@ -97,7 +90,8 @@ def layers_of_one_stack(size: Size) -> int:
     return round(size.layers * (2 * encoder + 4) / encoder)
 
 
-def new_bart(
+def new_model(
+    family: Family,
     size: Size,
     vocabulary: int,
     *,
@@ -106,10 +100,13 @@ def new_bart(
     dropout: float = 0.1,
     attention_dropout: float = 0.0,
     initial_deviation: float = 0.02,
-) -> "BartForConditionalGeneration":
-    """A BART with random weights: post-LayerNorm, learned positions, GeLU, one shared embedding.
+) -> "PreTrainedModel":
+    """A model of a family with random weights.
 
     Args:
+        family: ``bart`` has post-LayerNorm, learned positions, GeLU and one shared embedding;
+            ``causal`` pre-LayerNorm, as GPT-2, and a prefix and what follows it stand in one row,
+            so it needs positions for both; for ``two_stream`` see the module of that name.
         size: Its size.
         vocabulary: Entries of the tokenizer, plus those that an objective adds.
         positions: Longest input and output, special tokens included.
@@ -118,6 +115,17 @@ def new_bart(
         attention_dropout: Share of attention weights dropped.
         initial_deviation: Standard deviation of the first weights.
     """
+    from assay.parts.training.torch_state import seeded
+
+    new = {"bart": _bart, "causal": _causal, "two_stream": _two_stream}[family]
+    with seeded(seed):
+        return new(size, vocabulary, positions, dropout, attention_dropout, initial_deviation)
+
+
+def _bart(
+    size: Size, vocabulary: int, positions: int, dropout: float, attention_dropout: float,
+    initial_deviation: float,
+) -> "PreTrainedModel":  # fmt: skip
     from transformers import BartConfig, BartForConditionalGeneration
 
     config = BartConfig(
@@ -139,24 +147,13 @@ def new_bart(
         decoder_start_token_id=END,
         forced_eos_token_id=END,
     )
-    with seeded(seed):
-        return BartForConditionalGeneration(config)
+    return BartForConditionalGeneration(config)
 
 
-def new_causal(
-    size: Size,
-    vocabulary: int,
-    *,
-    positions: int = 1024,
-    seed: int = 0,
-    dropout: float = 0.1,
-    attention_dropout: float = 0.0,
-    initial_deviation: float = 0.02,
-) -> "GPT2LMHeadModel":
-    """A left-to-right decoder of the size of a BART: pre-LayerNorm, as GPT-2. See `new_bart`.
-
-    A prefix and what follows it stand in one row, so it needs positions for both.
-    """
+def _causal(
+    size: Size, vocabulary: int, positions: int, dropout: float, attention_dropout: float,
+    initial_deviation: float,
+) -> "PreTrainedModel":  # fmt: skip
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(
@@ -175,21 +172,13 @@ def new_causal(
         pad_token_id=PAD,
         eos_token_id=END,
     )
-    with seeded(seed):
-        return GPT2LMHeadModel(config)
+    return GPT2LMHeadModel(config)
 
 
-def new_two_stream(
-    size: Size,
-    vocabulary: int,
-    *,
-    positions: int = 1024,
-    seed: int = 0,
-    dropout: float = 0.1,
-    attention_dropout: float = 0.0,
-    initial_deviation: float = 0.02,
-) -> "TwoStreamModel":
-    """A two-stream Transformer of the size of a BART. See `new_bart` and `two_stream`."""
+def _two_stream(
+    size: Size, vocabulary: int, positions: int, dropout: float, attention_dropout: float,
+    initial_deviation: float,
+) -> "PreTrainedModel":  # fmt: skip
     from assay.systems.denoising.two_stream import TwoStreamConfig, TwoStreamModel
 
     config = TwoStreamConfig(
@@ -203,32 +192,7 @@ def new_two_stream(
         attention_dropout=attention_dropout,
         initializer_range=initial_deviation,
     )
-    with seeded(seed):
-        return TwoStreamModel(config)
-
-
-def new_model(
-    family: Family,
-    size: Size,
-    vocabulary: int,
-    *,
-    positions: int = 1024,
-    seed: int = 0,
-    dropout: float = 0.1,
-    attention_dropout: float = 0.0,
-    initial_deviation: float = 0.02,
-) -> "PreTrainedModel":
-    """A model of a family with random weights. See `new_bart`."""
-    new = {"bart": new_bart, "causal": new_causal, "two_stream": new_two_stream}[family]
-    return new(
-        size,
-        vocabulary,
-        positions=positions,
-        seed=seed,
-        dropout=dropout,
-        attention_dropout=attention_dropout,
-        initial_deviation=initial_deviation,
-    )
+    return TwoStreamModel(config)
 
 
 def family_of(model: "PreTrainedModel") -> Family:
@@ -241,13 +205,3 @@ def family_of(model: "PreTrainedModel") -> Family:
     if kind not in KINDS:
         raise ParameterError(f"no objective trains a {kind}", accepted=", ".join(KINDS))
     return KINDS[kind]
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw torch's numbers from a seed; afterwards its state is as it was."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

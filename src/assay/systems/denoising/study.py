@@ -5,8 +5,8 @@ from assay.core.decisions import Preset
 from assay.core.estimands import mean
 from assay.core.study import Study
 from assay.core.workflow import Workflow
+from assay.parts.text.corpus import text_corpus, tokenizer_for
 from assay.parts.text.tokens import tokenize
-from assay.systems.denoising.data import text_corpus, tokenizer_for
 from assay.systems.denoising.evaluate import restore
 from assay.systems.denoising.train import pretrain as pretraining
 

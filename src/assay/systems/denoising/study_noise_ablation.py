@@ -9,13 +9,13 @@ from assay.core.study import Study
 from assay.core.workflow import Ref, Workflow
 from assay.parts.text.packages import package_documentation
 from assay.parts.text.stories import stories
+from assay.parts.text.tasks import story_task
 from assay.parts.text.tokenizer import bpe
 from assay.parts.text.tokens import tokenize
 from assay.systems.denoising.data import continuations
 from assay.systems.denoising.evaluate import not_measured
 from assay.systems.denoising.finetuning import finetune
 from assay.systems.denoising.measuring import measure_task
-from assay.systems.denoising.tasks import story_task
 from assay.systems.denoising.train import pretrain
 
 NONE, CAUSAL = "no pre-training", "causal LM"

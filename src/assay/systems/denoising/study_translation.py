@@ -9,13 +9,13 @@ from assay.core.study import Study
 from assay.core.workflow import Ref, Workflow
 from assay.parts.text.decoding import Decoding
 from assay.parts.text.stories import stories
+from assay.parts.text.tasks import story_task
 from assay.parts.text.tokenizer import bpe
 from assay.parts.text.tokens import tokenize
 from assay.systems.denoising.data import foreign_stories
 from assay.systems.denoising.finetuning import finetune
 from assay.systems.denoising.measuring import measure_task
 from assay.systems.denoising.study_noise_ablation import NOTHING_CUT, TINY_SIZE
-from assay.systems.denoising.tasks import story_task
 from assay.systems.denoising.train import pretrain
 from assay.systems.denoising.translator import translator
 

@@ -1,7 +1,6 @@
 """Pre-training: rows of a corpus, an objective, and the model folder that comes of them."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -13,6 +12,7 @@ from assay.core.records import Records
 from assay.core.task import task
 from assay.errors import DataError
 from assay.parts.text.tokens import RowIndex, open_tokens, stream_rows
+from assay.parts.training.order import shuffled
 from assay.parts.training.recipe import Precision, Recipe, Schedule, steps_for
 from assay.systems.denoising.model import Size, new_model, size_of
 from assay.systems.denoising.noise import NOISES, Noise, Specials
@@ -184,20 +184,11 @@ def _to_go_on_from(
 def batches_of(
     objective: "Objective", rows: RowIndex, batch: int, seed: int
 ) -> "Callable[[int], list[Batch]]":
-    """What each step is trained on, as a function of the step alone.
-
-    Every epoch has an order of its own; rows that do not fill a batch are left out of it.
-    """
-    size = min(batch, len(rows))
-    steps = len(rows) // size
-
-    @lru_cache(maxsize=1)
-    def order(epoch: int) -> np.ndarray:
-        return np.random.default_rng([seed, epoch]).permutation(len(rows))
+    """What each step is trained on, as a function of the step alone; see `order.shuffled`."""
+    of_step = shuffled(len(rows), batch, seed)
 
     def batches(step: int) -> "list[Batch]":
-        epoch, place = divmod(step, steps)
-        chosen = order(epoch)[place * size : (place + 1) * size]
+        epoch, chosen = of_step(step)
         return [objective.batch(rows.take(chosen), seed=seed, epoch=epoch, indices=chosen)]
 
     return batches

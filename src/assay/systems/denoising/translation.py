@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, BartConfig, BartForConditionalGeneration
 from transformers.models.bart.modeling_bart import BartEncoder
 
-from assay.systems.denoising.model import seeded
+from assay.parts.training.torch_state import seeded
 
 __all__ = ["SourceEncoder", "Translator", "TranslatorConfig", "freeze_for_stage", "new_translator"]
 

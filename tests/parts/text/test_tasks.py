@@ -7,7 +7,7 @@ import pytest
 from assay.core.encoding import decode, encode
 from assay.errors import DataError
 from assay.parts.text.stories import questions, story, summary, translated
-from assay.systems.denoising.tasks import STORY_TASKS, Task, read_task, story_task
+from assay.parts.text.tasks import STORY_TASKS, Task, read_task, story_task
 
 SMALL = {"train": 40, "test": 30, "seed": 3}
 TOLD = {story(3, k).text: story(3, k) for k in range(70)}
