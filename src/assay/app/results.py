@@ -62,7 +62,7 @@ def _study_section(result: dict[str, Any]) -> str:
     lines += ["", "| measure | choices | mean | 95 % interval | unit |", "|---|---|---|---|---|"]
     fixed = ("measure", "mean", "low", "high", "n", "unit")
     for row in result["measures"]:
-        choices = ", ".join(f"{k} {v}" for k, v in row.items() if k not in fixed)
+        choices = ", ".join(f"{k} {v}" for k, v in row.items() if k not in fixed and v is not None)
         low, high = row["low"], row["high"]
         spread = f"{number(low)} to {number(high)}" if low is not None else ""
         unit = "" if row["unit"] == "1" else row["unit"]

@@ -17,7 +17,7 @@ from torch import nn
 
 from assay.core.task import Task, _current, task
 from assay.errors import DataError, StepError, UsageError
-from assay.parts.training import distributed
+from assay.parts.training import distributed, processes
 from assay.parts.training.distributed import launch
 from assay.parts.training.fit import fit
 from assay.parts.training.losses import token_loss
@@ -51,14 +51,53 @@ class Small(nn.Module):
         return x
 
 
+class Split(nn.Module):
+    """Scales and shifts for even and odd micro-batches; two processes have those that they need."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.randn(2, 16))
+        self.shift = nn.Parameter(torch.randn(2 * 16))
+
+    def forward(self, x, number):
+        scale, shift = self.scale, self.shift.view(-1, 16)
+        return x * scale[number % len(scale)] + shift[number % len(shift)]
+
+    def split(self):
+        self.of_one_process = True
+        for name, weight in self.named_parameters():
+            dist.broadcast(weight.data, 0)
+            setattr(self, name, nn.Parameter(weight.data.chunk(2)[dist.get_rank()].clone()))
+
+    def make_whole(self):
+        self.of_one_process = False
+        for name, weight in self.named_parameters():
+            parts = [torch.empty_like(weight.data) for _ in range(2)]
+            dist.all_gather(parts, weight.data)
+            setattr(self, name, nn.Parameter(torch.cat(parts)))
+
+
+class Partly(Small):
+    """The same with weights that a process has for itself, where there are several."""
+
+    def __init__(self):
+        super().__init__()
+        self.split = Split()
+        if dist.is_initialized():
+            self.split.split()
+
+
 def batches(step):
     random = np.random.default_rng([1, step])
     ids = torch.from_numpy(random.integers(13, size=(4, 3, 5)))
-    return [(x, F.pad(x[:, : 2 + k], (0, 3 - k), value=-100)) for k, x in enumerate(ids)]
+    return [(x, F.pad(x[:, : 2 + k], (0, 3 - k), value=-100), k) for k, x in enumerate(ids)]
 
 
 def loss(model, batch):
-    return token_loss(model(batch[0]), model.head.weight, batch[1])
+    hidden = model(batch[0])
+    if hasattr(model, "split"):
+        hidden = model.split(hidden, batch[2])
+    return token_loss(hidden, model.head.weight, batch[1])
 
 
 def trains(ways, folder):
@@ -66,7 +105,7 @@ def trains(ways, folder):
     found = {}
     for name, way in ways.items():
         torch.manual_seed(dist.get_rank() if dist.is_initialized() else 0)  # the first's count
-        model, kept = Small(), []
+        model, kept = Partly() if way.get("own") else Small(), []
         recipe = Recipe(
             steps=6, rate=3e-3, precision=way["precision"], clip=0.5, keep_at=(2,),
             checkpoint_every=4,
@@ -80,7 +119,10 @@ def trains(ways, folder):
             )  # fmt: skip
         except KeyboardInterrupt:
             continue
-        found[name] = {"losses": fitted.losses.tolist(), "weights": weights(model), "kept": kept}
+        found[name] = {
+            "losses": fitted.losses.tolist(), "weights": weights(processes.whole(model)),
+            "kept": kept, "parameters": fitted.parameters,
+        }  # fmt: skip
     return found
 
 
@@ -126,35 +168,46 @@ def both(tmp_path_factory):
     ways = {name: {"sharded": sharded, "precision": p} for name, sharded, p in kinds}
     ways["cut"] = {**ways["fsdp"], "folder": "resumed", "stop": 5}
     ways["resumed"] = ways["fsdp"]
+    for name in ("ddp", "fsdp", "cut", "resumed"):
+        ways[f"own {name}"] = {**ways[name], "own": True}
+    ways["own cut"]["folder"] = "own resumed"
+    ways["own bf16"] = {"sharded": False, "precision": "bf16", "own": True}
     arguments = {"ways": ways, "folder": str(folder / "two")}
     two = launch(f"{HERE}:trains", arguments, 2, folder)
     return trains(ways, folder / "one"), two
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("ddp", 1e-5), ("fsdp", 1e-5), ("fsdp bf16", 3e-2), ("resumed", 1e-5)]
-)
+    ("name", "near"),
+    [
+        ("ddp", 1e-5), ("fsdp", 1e-5), ("fsdp bf16", 3e-2), ("resumed", 1e-5),
+        ("own ddp", 1e-5), ("own fsdp", 1e-5), ("own bf16", 3e-2), ("own resumed", 1e-5),
+    ],
+)  # fmt: skip
 def test_two_processes_have_the_losses_and_weights_of_one(both, name, near):
     one, two = (found[name] for found in both)
 
     assert two["losses"] == pytest.approx(one["losses"], abs=near)
     assert two["weights"] == pytest.approx(one["weights"], abs=near)
     assert two["losses"][5] != two["losses"][4]
+    assert two["parameters"] == one["parameters"]
 
 
-def test_the_whole_model_is_handed_out_on_the_way(both):
-    one, two = both
+@pytest.mark.parametrize("name", ["fsdp", "own ddp", "own fsdp"])
+def test_the_whole_model_is_handed_out_on_the_way(both, name):
+    one, two = (found[name] for found in both)
 
-    assert two["fsdp"]["kept"][0] == pytest.approx(one["fsdp"]["kept"][0], abs=1e-5)
-    assert two["fsdp"]["kept"][0] != two["fsdp"]["weights"]
+    assert two["kept"][0] == pytest.approx(one["kept"][0], abs=1e-5)
+    assert two["kept"][0] != two["weights"]
 
 
-def test_a_sharded_run_goes_on_from_its_checkpoint_to_the_same_bits(both):
+@pytest.mark.parametrize("own", ["", "own "])
+def test_a_sharded_run_goes_on_from_its_checkpoint_to_the_same_bits(both, own):
     _, two = both
 
-    assert "cut" not in two
-    assert two["resumed"]["losses"] == two["fsdp"]["losses"]
-    assert two["resumed"]["weights"] == two["fsdp"]["weights"]
+    assert f"{own}cut" not in two
+    assert two[f"{own}resumed"]["losses"] == two[f"{own}fsdp"]["losses"]
+    assert two[f"{own}resumed"]["weights"] == two[f"{own}fsdp"]["weights"]
 
 
 def test_the_error_of_a_process_comes_back_as_it_was_and_events_before_it(tmp_path):

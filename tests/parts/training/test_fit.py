@@ -248,6 +248,16 @@ def test_what_is_not_finite_is_refused_with_its_step_before_it_reaches_the_weigh
     assert all(p.isfinite().all() for p in model.parameters())
 
 
+def test_an_error_of_a_micro_batch_is_told_with_its_step_once(tmp_path):
+    def refusing(model, batch):
+        raise StepError("no", where="layer 1")
+
+    with pytest.raises(StepError) as caught:
+        fit(small(), batches, refusing, RECIPE, folder=tmp_path)
+
+    assert str(caught.value) == "training step 1: layer 1: no"
+
+
 def test_a_step_in_which_nothing_counts_is_refused(tmp_path):
     def empty(step):
         return [(ids, targets.fill_(-100)) for ids, targets in batches(step)]

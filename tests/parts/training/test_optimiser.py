@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from assay.parts.training.optimiser import FlatAdamW
+from assay.parts.training.optimiser import FlatAdamW, in_order
 from assay.parts.training.recipe import Recipe
 
 PLAIN = Recipe(steps=1, rate=1e-4, weight_decay=0.0, betas=(0.9, 0.99))
@@ -115,3 +115,21 @@ def test_its_state_brings_it_back_to_the_same_bits():
 
     for wanted, found in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(wanted, found)
+
+
+def test_what_all_processes_have_lies_together_and_what_decays_comes_first():
+    shapes = {"a": (2, 3), "b": (3,), "own c": (4, 1), "own d": (5,), "e": (1, 6)}
+    given = {
+        name: nn.Parameter(torch.full(shape, float(k)))
+        for k, (name, shape) in enumerate(shapes.items())
+    }
+    own = {parameter for name, parameter in given.items() if name.startswith("own")}
+
+    found = FlatAdamW(list(given.values()), PLAIN, own)
+
+    names = {parameter: name for name, parameter in given.items()}
+    order = [names[parameter] for parameter in in_order(given.values(), own)]
+    assert order == ["own c", "a", "e", "b", "own d"]
+    assert found.weights[found.shared].tolist() == [0.0] * 6 + [4.0] * 6 + [1.0] * 3
+    assert [len(group) for group in found._groups] == [16, 8]
+    assert FlatAdamW(list(given.values()), PLAIN).shared == slice(0, 24)

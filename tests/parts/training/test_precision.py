@@ -51,3 +51,16 @@ def test_the_copy_keeps_ties_and_buffers_and_leaves_the_model_alone():
     assert {t.dtype for t in (copied[2].weight, copied[2].running_mean)} == {torch.float32}
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert copied[0].weight is not model[0].weight
+
+
+def test_a_module_that_says_so_keeps_its_weights_in_fp32():
+    class Gate(nn.Linear):
+        fp32 = True
+
+    model = nn.Sequential(nn.Linear(3, 3), Gate(3, 2))
+
+    copied = bf16_copy(model)
+
+    assert {p.dtype for p in copied[0].parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in copied[1].parameters()} == {torch.float32}
+    assert copied[1].weight is not model[1].weight

@@ -21,14 +21,14 @@ from torch import Tensor, nn
 
 from assay.core.identity import digest
 from assay.core.task import task
-from assay.errors import DataError, ParameterError, StepError
+from assay.errors import AssayError, DataError, ParameterError, StepError
 from assay.parts.training import processes
 from assay.parts.training.checkpoints import Checkpoints
 from assay.parts.training.cpu import OnCpu
 from assay.parts.training.fitted import Fitted
 from assay.parts.training.flops import FlopMeter
 from assay.parts.training.losses import Loss
-from assay.parts.training.optimiser import FlatAdamW, matrices_first
+from assay.parts.training.optimiser import FlatAdamW, in_order
 from assay.parts.training.precision import bf16_copy, choose
 from assay.parts.training.recipe import Recipe, has_dropout, share_of_rate
 from assay.parts.training.telling import Telling
@@ -64,7 +64,7 @@ def fit(
         sharded: Spread weights and optimiser over the processes (FSDP2) instead of giving each all.
         on_keep: Called with step and model, which is in evaluation mode, after each step of
             ``recipe.keep_at``; after a kill it may be called again with the same. Of several
-            processes the first calls it.
+            processes the first calls it, with a whole model.
 
     Returns:
         Losses, tokens, operations and time.
@@ -114,12 +114,14 @@ class _Run:
             self.worker = bf16_copy(model) if self.precision == "bf16" else model
             self.score = lambda batch: loss(self.worker, batch)
         self.worker.train()
-        self.weights = FlatAdamW(list(self.worker.parameters()), recipe)
-        self.parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        own = processes.own_parameters(self.worker)
+        self.parted = self.sharded or bool(own)  # the processes do not all hold the same
+        self.weights = FlatAdamW(list(self.worker.parameters()), recipe, own)
+        self.parameters = self._count_parameters()
         self.meter = FlopMeter()
         self.history = np.zeros((3, recipe.steps))  # loss, tokens, operations
         self.seconds, self._begun = 0.0, time.monotonic()
-        part, writes = (processes.rank(), True) if self.sharded else (0, processes.rank() == 0)
+        part, writes = (processes.rank(), True) if self.parted else (0, processes.rank() == 0)
         self.checkpoints = Checkpoints(folder, self._identity(), part, writes)
         self.done = self._resume(self.checkpoints.load())
         task().event(
@@ -131,7 +133,14 @@ class _Run:
 
     def take(self, step: int, batches: Sequence[Any]) -> None:
         """Add up the gradients of a step's micro-batches and update the weights."""
-        sums = processes.add_up(self._accumulate(step, batches))
+        try:
+            sums = self._accumulate(step, batches)
+        except AssayError as error:
+            place = f"training step {step + 1}"
+            if place in error.where:
+                raise
+            raise error.at(place) from error
+        processes.add_up(sums)
         total, count, _ = sums.tolist()
         if not count:
             raise DataError("nothing in the batch counts", where=f"training step {step + 1}")
@@ -150,7 +159,7 @@ class _Run:
 
     def _accumulate(self, step: int, batches: Sequence[Any]) -> Tensor:
         """Backward passes of this process's micro-batches: loss, count and operations."""
-        if self.sharded and len(batches) % processes.size():
+        if self.parted and len(batches) % processes.size():
             raise ParameterError(
                 f"{len(batches)} micro-batches for {processes.size()} processes that share weights",
                 where=f"training step {step + 1}",
@@ -170,11 +179,15 @@ class _Run:
 
     def _gradient_norm(self) -> float:
         """Norm of the gradient over all weights, after it was summed over the processes."""
-        gradient = self.weights.gradient
+        gradient, shared = self.weights.gradient, self.weights.shared
         if self.sharded:
-            gradient.mul_(processes.size())  # FSDP2 summed it already, and divided
+            gradient[shared].mul_(processes.size())  # FSDP2 summed it already, and divided
             return math.sqrt(float(processes.add_up(gradient.square().sum())))
-        return float(torch.linalg.vector_norm(processes.add_up(gradient)))
+        norm = float(torch.linalg.vector_norm(processes.add_up(gradient[shared])))
+        if not self.parted:
+            return norm
+        own = gradient[: shared.start].square().sum() + gradient[shared.stop :].square().sum()
+        return math.hypot(norm, math.sqrt(float(processes.add_up(own))))
 
     # -- what is handed out and written ------------------------------------------------------------
 
@@ -182,8 +195,9 @@ class _Run:
         """Let the caller keep the model as it is now."""
         self.publish()
         was = self.model.training
+        whole = processes.whole(self.model)
         if processes.rank() == 0:
-            on_keep(step, self.model.eval())
+            on_keep(step, whole.eval())
         self.model.train(was)
 
     def publish(self) -> None:
@@ -191,7 +205,8 @@ class _Run:
         if self.sharded:
             processes.gather(self.model, self.worker)
         elif self.worker is not self.model:
-            self.weights.write_back(matrices_first(self.model.parameters()))
+            own = processes.own_parameters(self.model)
+            self.weights.write_back(in_order(self.model.parameters(), own))
             processes.copy_buffers(self.model, self.worker)
 
     def state(self, done: int) -> dict[str, Tensor]:
@@ -218,14 +233,22 @@ class _Run:
         """What a run must share with a checkpoint to go on from it."""
         named = [*self.model.named_parameters(), *self.model.named_buffers()]
         shapes = digest([[name, list(p.shape), p.requires_grad] for name, p in named])
+        kind = f"{type(self.model).__name__} with {self.parameters:,} weights"
         recipe = {k: v for k, v in asdict(self.recipe).items() if k not in MAY_CHANGE}
         return {
-            "model": f"{type(self.model).__name__} {shapes[:12]}",
+            "model": f"{kind} ({shapes[:12]})",
             "precision": self.precision,
-            "shards": processes.size() if self.sharded else 1,
+            "shards": processes.size() if self.parted else 1,
             "seed": self.seed,
             **recipe,
         }
+
+    def _count_parameters(self) -> int:
+        """Trained parameters of all processes together."""
+        own = processes.own_parameters(self.model)
+        shared = sum(p.numel() for p in self.model.parameters() if p.requires_grad and p not in own)
+        here = torch.tensor(sum(p.numel() for p in own if p.requires_grad))
+        return shared + int(processes.add_up(here.to(self.weights.weights.device)) if own else 0)
 
     def _seconds(self) -> float:
         return self.seconds + time.monotonic() - self._begun

@@ -5,7 +5,7 @@ gets them back in its own precision. A step of 1e-4 of a weight is lost when bf1
 here it is kept. Gradients are added up in fp32 as well, over any number of micro-batches.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from assay.parts.training.recipe import Recipe
 
 STATE = ("exp_avg", "exp_avg_sq", "step")
+NONE: frozenset[nn.Parameter] = frozenset()
 
 
 class FlatAdamW:
@@ -22,23 +23,28 @@ class FlatAdamW:
         parameters: Parameters of the model that computes, each once; those that are frozen are
             left out. If they are shards of a larger model, their local parts are taken.
         recipe: Betas, epsilon and weight decay.
+        own: Those that no other process has.
 
     Attributes:
-        parameters: The trained ones, matrices first.
+        parameters: The trained ones, in the order of [`in_order`][].
+        shared: Where in ``weights`` those are that all processes have.
         weights: Their values ``[weights]``, fp32.
         gradient: Sum of the gradients collected since the last update ``[weights]``, fp32.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], recipe: Recipe) -> None:
-        self.parameters = matrices_first(parameters)
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], recipe: Recipe, own: Set[nn.Parameter] = NONE
+    ) -> None:
+        self.parameters = in_order(parameters, own)
         parts = [local(p.detach()) for p in self.parameters]
         self.weights = torch.cat([part.flatten().float() for part in parts])
         self.gradient = torch.zeros_like(self.weights)
         self._weights = _as_parts(self.weights, parts)
         self._gradients = _as_parts(self.gradient, parts)
-        decayed = sum(
-            part.numel() for part, p in zip(parts, self.parameters, strict=True) if p.ndim > 1
-        )
+        sized = [(part.numel(), p) for part, p in zip(parts, self.parameters, strict=True)]
+        decayed = sum(size for size, p in sized if p.ndim > 1)
+        before = sum(size for size, p in sized if p in own and p.ndim > 1)
+        self.shared = slice(before, before + sum(size for size, p in sized if p not in own))
         self._groups = [nn.Parameter(w) for w in self.weights.tensor_split([decayed])]
         for group, gradient in zip(
             self._groups, self.gradient.tensor_split([decayed]), strict=True
@@ -102,9 +108,15 @@ class FlatAdamW:
         self.write_back(self.parameters)
 
 
-def matrices_first(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-    """The trained parameters in the order of the flat tensor: what decays before what does not."""
-    return sorted((p for p in parameters if p.requires_grad), key=lambda p: p.ndim < 2)
+def in_order(
+    parameters: Iterable[nn.Parameter], own: Set[nn.Parameter] = NONE
+) -> list[nn.Parameter]:
+    """The trained parameters in the order of the flat tensor.
+
+    What decays comes before what does not, and in the middle is what all processes have.
+    """
+    trained = [p for p in parameters if p.requires_grad]
+    return sorted(trained, key=lambda p: (p.ndim < 2, (p in own) == (p.ndim < 2)))
 
 
 def local(tensor: Tensor) -> Tensor:

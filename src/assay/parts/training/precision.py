@@ -63,11 +63,14 @@ def fast_bf16(device: torch.device) -> bool:
 def bf16_copy(model: nn.Module) -> nn.Module:
     """The same model with its parameters in bf16.
 
-    Buffers (statistics, angles) stay as they are, and so do batch norms, which go by their own.
+    Buffers (statistics, angles) stay as they are, and so do batch norms, which go by their own, and
+    modules with an attribute ``fp32`` that is true, for their parameters but not those of the
+    modules in them.
     """
     copied = copy.deepcopy(model)
     for module in copied.modules():
-        if not isinstance(module, nn.modules.batchnorm._BatchNorm):
+        kept = isinstance(module, nn.modules.batchnorm._BatchNorm) or getattr(module, "fp32", False)
+        if not kept:
             for parameter in module.parameters(recurse=False):
                 parameter.data = parameter.data.to(torch.bfloat16)
     return copied

@@ -1,0 +1,15 @@
+"""Mixture of experts: dense against sparse language models, at equal cost."""
+
+from assay.core.system import System
+
+SYSTEM = System(
+    name="mixture_of_experts",
+    title="Train dense decoders and sparse twins on your own text, and read what the latter save",
+    citation="Artetxe et al. 2022, Efficient Large Scale Language Modeling with Mixtures of "
+    "Experts, EMNLP, arXiv 2112.10684",
+    studies={
+        "language_modelling": "assay.systems.mixture_of_experts.study:language_modelling",
+    },
+    main="language_modelling",
+    extra="language",
+)

@@ -1,0 +1,51 @@
+"""Rows of tokens as a decoder reads them, and what it thinks of them."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from assay.parts.text.tokens import Rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+__all__ = ["enclosed", "row_nats"]
+
+
+def enclosed(rows: Rows, begin: int, pad: int) -> Tensor:
+    """Rows behind ``<s>``, filled up with padding.
+
+    Args:
+        rows: Content ``[rows, length]``.
+        begin: Id of ``<s>``.
+        pad: Id of the padding.
+
+    Returns:
+        Ids ``[rows, 1 + length]``.
+    """
+    ids = torch.from_numpy(rows.ids.astype(np.int64))
+    inside = torch.arange(ids.shape[1]) < torch.from_numpy(np.asarray(rows.lengths))[:, None]
+    return functional.pad(ids.masked_fill(~inside, pad), (1, 0), value=begin)
+
+
+def row_nats(net: "PreTrainedModel", rows: Rows) -> np.ndarray:
+    """Negative log-likelihood of rows after ``<s>``, in nats, summed over the tokens of each.
+
+    Args:
+        net: A decoder, in evaluation mode.
+        rows: Content ``[rows, length]``.
+    """
+    config = net.config
+    ids = enclosed(rows, config.bos_token_id, config.pad_token_id).to(net.device)
+    lengths = torch.from_numpy(np.asarray(rows.lengths)).to(net.device)
+    counted = torch.arange(ids.shape[1] - 1, device=net.device) < lengths[:, None]
+    with torch.inference_mode():
+        found = net(input_ids=ids[:, :-1], attention_mask=counted.long(), use_cache=False)
+        targets = ids[:, 1:].masked_fill(~counted, -100)
+        nats = functional.cross_entropy(
+            found.logits.float().flatten(0, 1), targets.flatten(), reduction="none"
+        )
+    return nats.view(targets.shape).double().sum(1).cpu().numpy()

@@ -1,0 +1,187 @@
+"""Zero-shot and few-shot choices: a model picks among options without being trained to.
+
+The rules are those of the group's evaluator. Demonstrations, and lines within a prompt, are joined
+by ``</s>``, which is what a line break was in training. Every option is put into the prompt and the
+whole is made into tokens; what all options begin with is the prefix, and the rest is scored: as a
+mean per token; less its log-probability after a prompt that says nothing; or, for a blank within
+the prompt, by what follows the blank. A prompt that is too long loses its beginning.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import numpy as np
+from pydantic import Field, PositiveInt
+
+from assay.core.component import Seed, component
+from assay.core.records import Records
+from assay.core.task import task as running_step
+from assay.errors import DataError, ParameterError
+from assay.systems.mixture_of_experts.choices import BLANK, Choice, Choices
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from assay.parts.text.scoring import Question
+
+__all__ = ["prime", "questions_of", "tokens_of"]
+
+AT_ONCE = 50  # examples
+NOTHING = "Answer:"
+"""The prompt that says nothing, after which an option is worth what it is worth anyway."""
+
+
+@component(version="1", requires=("numpy", "tokenizers", "torch", "transformers"))
+def prime(
+    model: Path,
+    task: Choices,
+    *,
+    shots: Annotated[int, Field(ge=0, le=256)] = 0,
+    runs: PositiveInt = 5,
+    seed: Seed,
+) -> Records:
+    """Let a model choose, after as many demonstrations as asked for.
+
+    Args:
+        model: Folder of a decoder with its tokenizer.
+        task: The choices.
+        shots: Demonstrations in front of each prompt, drawn from the examples to learn from.
+        runs: Draws of demonstrations, each over all examples; without demonstrations there is one.
+        seed: Seed of the demonstrations.
+
+    Returns:
+        ``correct`` of each ``item``, the mean over the runs, ``accuracy`` over all, and
+        ``cut_prompts``, the share of prompts that lost their beginning; with keys ``task`` and
+        ``shots``.
+    """
+    from assay.parts.text.tokenizer import load_tokenizer
+    from assay.parts.training.torch_state import own_threads
+    from assay.systems.mixture_of_experts.folders import load_decoder
+
+    if shots > len(task.train):
+        raise ParameterError(
+            f"{shots} demonstrations of {len(task.train)} examples", where=f"task {task.name}"
+        )
+    random, correct, cut = np.random.default_rng(seed), np.zeros(len(task.test)), 0
+    draws = runs if shots else 1
+    with own_threads(running_step().threads):
+        net, words = load_decoder(model), load_tokenizer(model)
+        for run in range(draws):
+            shown = [
+                [task.train[k] for k in random.permutation(len(task.train))[:shots]]
+                for _ in task.test
+            ]
+            for begin in range(0, len(task.test), AT_ONCE):
+                part = slice(begin, begin + AT_ONCE)
+                chosen, shortened = _choose(net, words, task, task.test[part], shown[part])
+                correct[part] += chosen == [choice.answer for choice in task.test[part]]
+                cut += shortened
+                done = run * len(task.test) + min(part.stop, len(task.test))
+                running_step().progress(done, draws * len(task.test), "prompts")
+    records, keys = Records(), {"task": task.name, "shots": shots}
+    for item, share in enumerate(correct / draws):
+        records.add("correct", share, item=item, **keys)
+    records.add("accuracy", correct.mean() / draws, **keys)
+    records.add("cut_prompts", cut / (draws * len(task.test)), **keys)
+    return records
+
+
+def tokens_of(words: "PreTrainedTokenizerFast", text: str) -> list[int]:
+    """A text as ids, a line break as ``</s>``."""
+    end: Any = words.eos_token_id
+    lines = words(text.split("\n"), add_special_tokens=False)["input_ids"]
+    ids = list(lines[0])
+    for line in lines[1:]:
+        ids += [end, *line]
+    return ids
+
+
+class Asked(NamedTuple):
+    """Questions that belong to one choice, and whether its prompt lost its beginning."""
+
+    questions: "list[Question]"
+    cut: bool
+
+
+def questions_of(
+    words: "PreTrainedTokenizerFast",
+    task: Choices,
+    choice: Choice,
+    shown: Sequence[Choice],
+    most: int,
+) -> Asked:
+    """What is scored for one choice.
+
+    Args:
+        words: The tokenizer.
+        task: The task it belongs to.
+        choice: The choice.
+        shown: Demonstrations.
+        most: Positions of the model.
+
+    Returns:
+        One question whose options are the options, with a second for the prompt that says nothing
+        where the task asks for it; for what follows a blank one question for each option.
+
+    Raises:
+        DataError: If an option alone is longer than the model reads.
+    """
+    from assay.parts.text.scoring import Question, split_question
+
+    begin: Any = words.bos_token_id
+    before = "".join(f"{_filled(task, each, each.options[each.answer])}\n" for each in shown)
+    if task.scoring == "suffix":
+        head, _, tail = choice.prompt.partition(BLANK)
+        suffix = tokens_of(words, tail)
+        heads = [tokens_of(words, before + head + option) for option in choice.options]
+        room = _room(most, len(suffix))
+        asked = [Question([begin, *each[-room:]], [suffix]) for each in heads]
+        return Asked(asked, max(map(len, heads)) > room)
+    texts = [before + _filled(task, choice, option) for option in choice.options]
+    prefix, options = split_question([tokens_of(words, text) for text in texts])
+    room = _room(most, max(map(len, options)))
+    asked = [Question([begin, *prefix[-room:]], options)]
+    if task.scoring == "unconditional":
+        asked.append(Question([begin, *tokens_of(words, NOTHING)], options))
+    return Asked(asked, len(prefix) > room)
+
+
+def _room(most: int, longest: int) -> int:
+    """Tokens of a prefix that fit before the longest option, after ``<s>``."""
+    if longest > most - 2:
+        raise DataError(f"an option of {longest} tokens", accepted=f"at most {most - 2}")
+    return most - 1 - longest
+
+
+def _filled(task: Choices, choice: Choice, option: str) -> str:
+    """The prompt with an option in its blank, or behind it."""
+    if task.scoring == "suffix":
+        return choice.prompt.replace(BLANK, option)
+    return f"{choice.prompt} {option}"
+
+
+def _choose(
+    net: "PreTrainedModel",
+    words: "PreTrainedTokenizerFast",
+    task: Choices,
+    choices: Sequence[Choice],
+    shown: Sequence[Sequence[Choice]],
+) -> tuple[np.ndarray, int]:
+    """Number of the option picked for each choice, and how many prompts were cut."""
+    from assay.parts.text.scoring import score
+
+    most = net.config.max_position_embeddings
+    asked = [questions_of(words, task, *pair, most) for pair in zip(choices, shown, strict=True)]
+    scores = iter(score(net, [question for each in asked for question in each.questions]))
+    picked = []
+    for each in asked:
+        found = [next(scores) for _ in each.questions]
+        if task.scoring == "unconditional":
+            values = found[0].log_probability - found[1].log_probability
+        elif task.scoring == "suffix":
+            values = np.array([score.per_token[0] for score in found])
+        else:
+            values = found[0].per_token
+        picked.append(int(values.argmax()))
+    return np.array(picked), sum(each.cut for each in asked)

@@ -1,0 +1,107 @@
+"""How long training takes: steps of every model in turns, on one thread of one process."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, PositiveInt
+
+from assay.core.component import component
+from assay.core.records import Records
+from assay.core.task import task
+from assay.parts.text.tokens import stream_rows
+from assay.parts.training.recipe import Precision, Recipe
+from assay.systems.mixture_of_experts.data import equal_shares, open_kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["TrainingSeconds", "training_seconds"]
+
+RATE = 1e-5
+"""So low that the routers stay as balanced as training left them."""
+
+
+class TrainingSeconds(NamedTuple):
+    """What training took.
+
+    Attributes:
+        table: ``model`` and the ``seconds`` of its training.
+        records: ``training_seconds`` by ``model`` and ``family``.
+    """
+
+    table: pd.DataFrame
+    records: Records
+
+
+@component(version="1", requires=("numpy", "torch", "transformers"))
+def training_seconds(
+    models: list[Path],
+    costs: list[pd.DataFrame],
+    tokens: Path,
+    *,
+    length: Annotated[int, Field(ge=8, le=4096)] = 128,
+    batch: PositiveInt = 16,
+    steps: Annotated[int, Field(ge=2)] = 6,
+    precision: Precision = "auto",
+) -> TrainingSeconds:
+    """Measure the processor time of a step of each model, and multiply by the steps it took.
+
+    All models are in one process on one thread and take a step in turns, so that what else the
+    machine does falls on all alike. Of the steps of a model, the first of which prepares, the
+    median counts; every step reads other rows, and so routes anew.
+
+    Args:
+        models: Folders of trained decoders.
+        costs: Of each in the same order, its row of costs with its ``steps``.
+        tokens: Folder of `kind_tokens`.
+        length: Tokens of a row in training.
+        batch: Rows of a step in training.
+        steps: Steps taken of each model.
+        precision: That of training.
+    """
+    from assay.parts.training.torch_state import own_threads
+    from assay.systems.mixture_of_experts.folders import load_decoder
+    from assay.systems.mixture_of_experts.likelihood import enclosed
+
+    kinds = [stream_rows(k.train, length - 1) for k in open_kinds(tokens) if k.train is not None]
+    rows_of, taken = equal_shares(kinds, batch, seed=0), np.zeros((steps, len(models)))
+    with own_threads(1):
+        nets = [load_decoder(folder) for folder in models]
+        begin, pad = nets[0].config.bos_token_id, nets[0].config.pad_token_id
+        take = [_step(net, precision, steps) for net in nets]
+        for step in range(steps):
+            given = {"ids": enclosed(rows_of(step), begin, pad)}
+            for number, one in enumerate(take):
+                before = time.process_time()
+                one(given)
+                taken[step, number] = time.process_time() - before
+            task().progress(step + 1, steps, "steps")
+    paid, records = pd.concat(costs, ignore_index=True), Records()
+    paid["seconds"] = np.median(taken[1:], axis=0) * paid["steps"]
+    for name, family, seconds in zip(paid["model"], paid["family"], paid["seconds"], strict=True):
+        records.add("training_seconds", seconds, "s", model=name, family=family)
+    return TrainingSeconds(pd.DataFrame(paid, columns=["model", "seconds"]), records)
+
+
+def _step(net: Any, precision: Precision, steps: int) -> "Callable[[Any], None]":
+    """A function that takes one step of training, as `fit` does."""
+    from assay.parts.training.cpu import OnCpu
+    from assay.parts.training.optimiser import FlatAdamW
+    from assay.parts.training.precision import bf16_copy, choose
+    from assay.systems.mixture_of_experts.model import training_loss
+
+    worker: Any = bf16_copy(net) if choose(net, precision).precision == "bf16" else net
+    worker.train()
+    weights = FlatAdamW(list(worker.parameters()), Recipe(steps=steps, rate=RATE))
+
+    def take(batch: Any) -> None:
+        with OnCpu(dropout=False):
+            total, count = training_loss(worker, batch)
+            total.backward()
+        weights.collect()
+        weights.update(RATE, 1.0 / float(count))
+
+    return take
