@@ -6,6 +6,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from assay.errors import ParameterError
+from assay.systems.mixture_of_experts import dispatch
 from assay.systems.mixture_of_experts.dispatch import (
     ExpertWeights,
     apply_experts,
@@ -304,10 +305,33 @@ def test_padding_is_for_low_precision_and_less_for_many_experts():
     assert padding(torch.bfloat16, 32) == 32
 
 
-def test_the_kernel_taken_goes_by_device_and_precision():
-    assert fastest("cpu", torch.bfloat16) == "padded"
-    assert fastest("cpu", torch.float32) == "grouped"
-    assert fastest("cuda", torch.bfloat16) == "grouped"
+@pytest.mark.parametrize(
+    ("device", "dtype", "training", "kernel"),
+    [
+        ("cpu", torch.bfloat16, True, "padded"),
+        ("cpu", torch.bfloat16, False, "padded"),
+        ("cpu", torch.float32, True, "padded"),
+        ("cpu", torch.float32, False, "grouped"),
+        ("cuda", torch.bfloat16, True, "grouped"),
+    ],
+)
+def test_the_kernel_goes_by_device_precision_and_way_back(device, dtype, training, kernel):
+    assert fastest(device, dtype, training) == kernel
+
+
+@pytest.mark.parametrize(
+    ("graded", "training"), [(torch.no_grad, False), (torch.enable_grad, True)]
+)
+def test_what_is_taken_is_asked_for_once(graded, training, monkeypatch):
+    asked = []
+    monkeypatch.setattr(dispatch, "fastest", lambda *a: asked.append(a) or "one_hot")
+    case = Case()
+
+    with graded():
+        out = mix(case.hidden, case.routing, case.weights)
+
+    assert asked == [("cpu", torch.float32, training)]
+    assert out.equal(mix(case.hidden, case.routing, case.weights, "one_hot"))
 
 
 def test_a_kernel_or_activation_that_is_not_known_is_refused(monkeypatch):

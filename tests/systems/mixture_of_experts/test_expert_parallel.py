@@ -46,7 +46,9 @@ def trained(way, folder):
     )  # fmt: skip
     if way.get("crowded"):
         mixtures(model)[0].gate.weight.data.zero_()  # all tokens go to the same two experts
-    kept = []
+    kept, gates = [], set()
+    for mixture in mixtures(model):
+        mixture.gate.register_forward_hook(lambda gate, *_: gates.add(str(gate.weight.dtype)))
     recipe = Recipe(
         steps=STEPS, rate=3e-3, epsilon=1e-3, precision=way["precision"], clip=0.5, keep_at=(2,),
         checkpoint_every=3,
@@ -66,6 +68,7 @@ def trained(way, folder):
         "kept": kept,
         "parameters": fitted.parameters,
         "here": here,
+        "gates": sorted(gates),
         "logits": answers(processes.whole(model)),
     }
 
@@ -119,6 +122,7 @@ def test_two_processes_have_the_losses_and_weights_of_one(both, name, near):
     assert two["losses"] == pytest.approx(one["losses"], abs=near)
     assert two["weights"] == pytest.approx(one["weights"], abs=10 * near)
     assert two["parameters"] == one["parameters"] == len(one["weights"])
+    assert one["gates"] == two["gates"] == ["torch.float32"]
     assert two["losses"][-1] != two["losses"][0]
 
 
@@ -126,6 +130,7 @@ def test_two_processes_have_the_losses_and_weights_of_one(both, name, near):
 def test_the_whole_model_is_handed_out_and_speaks_for_itself(both, name):
     one, two = (found[name] for found in both)
 
+    assert len(two["kept"][0]) == two["parameters"]
     assert two["kept"][0] == pytest.approx(one["kept"][0], abs=1e-5)
     assert two["kept"][0] != two["weights"]
     assert two["logits"] == pytest.approx(one["logits"], abs=1e-4)

@@ -198,7 +198,7 @@ def _slots(net: Any, batch: int, length: int) -> float | None:
     if not layers:
         return None
     experts, tokens = len(layers[0].up), batch * (length - 1)
-    padded = dispatch.fastest(net.device.type, net.dtype) == "padded"
+    padded = dispatch.fastest(net.device.type, net.dtype, training=True) == "padded"
     multiple = dispatch.padding(net.dtype, experts) if padded else 1
     loads = np.full(experts, -(-layers[0].policy.choices * tokens // experts))
     return costs.computed_slots(loads, multiple=multiple) / tokens
