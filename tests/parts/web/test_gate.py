@@ -143,6 +143,7 @@ def test_a_form_that_is_not_ours_is_refused(case):
 
     assert answer.status == status
     assert "{'a'" not in answer.text
+    assert cookie_of(answer) == ""
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from assay.parts.web.pages import plain_page
-from assay.parts.web.policy import Refused
+from assay.parts.web.policy import BROKEN, Refused
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -40,10 +40,14 @@ def application(stylesheet: str = "", icon: str = "") -> "FastAPI":
             return page(Refused(405, "Not possible", "This method is not used here."))
         return page(Refused(404, "Not found", "There is no such page."))
 
+    async def broken(_: Any, __: Exception) -> HTMLResponse:
+        return page(BROKEN)
+
     handlers: dict[Any, Any] = {
         Refused: said,
         HTTPException: not_found,
         RequestValidationError: not_found,
+        Exception: broken,
     }
     return FastAPI(
         openapi_url=None, redirect_slashes=False, exception_handlers=handlers, debug=False

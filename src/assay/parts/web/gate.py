@@ -20,7 +20,7 @@ from urllib.parse import quote
 from assay.parts.web import checks
 from assay.parts.web.limits import Buckets
 from assay.parts.web.pages import HEADERS, plain_page
-from assay.parts.web.policy import KEY, Policy, Refused, Visit, cookie, too_fast
+from assay.parts.web.policy import BROKEN, KEY, Policy, Refused, Visit, cookie, too_fast
 
 __all__ = ["Gate", "gate"]
 
@@ -77,8 +77,7 @@ class Gate:
             line = f"{line} left early"
         except Exception:
             log.exception("%s failed", line)
-            text = "The server could not do this. What was saved is kept; please try again."
-            await reply.page(Refused(500, "Something went wrong", text))
+            await reply.page(BROKEN)
         log.info("%s %d %.0f ms", line, reply.status, (time.monotonic() - began) * 1000)
 
     async def _admit(

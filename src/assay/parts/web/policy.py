@@ -9,7 +9,17 @@ from typing import Any
 
 from assay.parts.web.limits import Buckets, Rate
 
-__all__ = ["Policy", "Refused", "Visit", "cookie", "equal", "new_token", "too_fast", "visit"]
+__all__ = [
+    "BROKEN",
+    "Policy",
+    "Refused",
+    "Visit",
+    "cookie",
+    "equal",
+    "new_token",
+    "too_fast",
+    "visit",
+]
 
 KEY = "assay.visit"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22,64}")
@@ -92,6 +102,14 @@ class Refused(Exception):
         super().__init__(status, title)
         self.status, self.title, self.text = status, title, text
         self.headers, self.refresh = headers, refresh
+
+
+BROKEN = Refused(
+    500,
+    "Something went wrong",
+    "The server could not do this. What was saved is kept; please try again.",
+)
+"""The answer to an error that nobody foresaw; the log has its traceback."""
 
 
 @dataclass
