@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from assay.parts.training.fit import _Run
+from assay.parts.training.fit import Training
 from assay.parts.training.losses import Loss, token_loss
 from assay.parts.training.precision import fast_bf16
 from assay.parts.training.recipe import Recipe
@@ -213,7 +213,7 @@ def plain_step(model: nn.Module, given: list[Tensor], autocast: bool = False) ->
 def fit_step(model: nn.Module, loss: Any, given: list[Tensor], folder: Path) -> Step:
     """The steps of `fit`, in bf16 with fp32 weights beside it."""
     recipe = Recipe(steps=10**4, rate=RATE, schedule="constant", warm_up=0, precision="bf16")
-    run = _Run(model, loss, recipe, folder, 0, sharded=False)
+    run = Training(model, loss, recipe, folder, 0, sharded=False)
     step = lambda k: run.take(k, [given[k % len(given)]])  # noqa: E731
     step.model = run.worker  # type: ignore[attr-defined]
     return step

@@ -36,7 +36,7 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 import torch
 from torch import Tensor, nn
 
-from assay.parts.training.fit import _Run
+from assay.parts.training.fit import Training
 from assay.parts.training.losses import Loss, token_loss
 from assay.parts.training.precision import choose
 from assay.parts.training.recipe import Recipe
@@ -140,7 +140,7 @@ def ours(case: Case, model: nn.Module, precision: Any, folder: Path) -> Step:
         return token_loss(hidden, model.lm_head.weight, target)
 
     recipe = Recipe(steps=10**4, rate=RATE, schedule="constant", warm_up=0, precision=precision)
-    run, given = _Run(model, loss, recipe, folder, 0, sharded=False), batches(case)
+    run, given = Training(model, loss, recipe, folder, 0, sharded=False), batches(case)
     return lambda k: run.take(k, [given[k % BATCHES]])
 
 

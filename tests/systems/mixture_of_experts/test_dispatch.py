@@ -194,6 +194,22 @@ def test_where_no_token_is_kept_there_is_nothing(kernel, tokens):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
+def test_a_pair_that_does_not_count_adds_nothing_whatever_its_weight(kernel):
+    case = Case()
+    shares = torch.rand(70, 2).requires_grad_()
+    kept = torch.rand(70, 2) < 0.5
+
+    found = apply_experts(case.hidden, case.routing.experts, shares, case.weights, kept=kept,
+                          kernel=kernel)  # fmt: skip
+    wanted = apply_experts(case.hidden, case.routing.experts, shares * kept, case.weights,
+                           kernel=kernel)  # fmt: skip
+    (gradient,) = torch.autograd.grad(found.sum(), shares)
+
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-5)
+    assert (gradient != 0).equal(kept)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_more_than_two_choices(kernel):
     case = Case()
     chosen = torch.rand(70, 6).topk(4).indices

@@ -79,7 +79,7 @@ def fit(
         raise ParameterError("keep_at names steps and on_keep is not given", where="fit")
     was_training = model.training
     with torch.random.fork_rng(), own_threads(threads or task().threads):
-        run = _Run(model, loss, recipe, folder, seed, sharded)
+        run = Training(model, loss, recipe, folder, seed, sharded)
         tell = Telling(recipe.steps, run.done, run.weights.weights.device)
         if on_keep and run.done == 0 and 0 in recipe.keep_at:
             run.hand_out(0, on_keep)
@@ -96,8 +96,8 @@ def fit(
     return run.fitted()
 
 
-class _Run:
-    """The state of a training run: the weights, and what each step gave."""
+class Training:
+    """The state of a training run: the weights, and what each step gave. See [`fit`][]."""
 
     def __init__(
         self, model: nn.Module, loss: Callable[[Any, Any], Loss], recipe: Recipe, folder: Path,

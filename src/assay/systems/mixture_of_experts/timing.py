@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,6 @@ from assay.core.task import task
 from assay.parts.text.tokens import stream_rows
 from assay.parts.training.recipe import Precision, Recipe
 from assay.systems.mixture_of_experts.data import equal_shares, open_kinds
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["TrainingSeconds", "training_seconds"]
 
@@ -62,21 +59,27 @@ def training_seconds(
         steps: Steps taken of each model.
         precision: That of training.
     """
+    from assay.parts.training.fit import Training
     from assay.parts.training.torch_state import own_threads
     from assay.systems.mixture_of_experts.folders import load_decoder
     from assay.systems.mixture_of_experts.likelihood import enclosed
+    from assay.systems.mixture_of_experts.model import training_loss
 
     kinds = [stream_rows(k.train, length - 1) for k in open_kinds(tokens) if k.train is not None]
     rows_of, taken = equal_shares(kinds, batch, seed=0), np.zeros((steps, len(models)))
     with own_threads(1):
         nets = [load_decoder(folder) for folder in models]
         begin, pad = nets[0].config.bos_token_id, nets[0].config.pad_token_id
-        take = [_step(net, precision, steps) for net in nets]
+        recipe = Recipe(steps=steps, rate=RATE, precision=precision)
+        runs = [
+            Training(net, training_loss, recipe, task().scratch() / str(number), 0, sharded=False)
+            for number, net in enumerate(nets)
+        ]
         for step in range(steps):
             given = {"ids": enclosed(rows_of(step), begin, pad)}
-            for number, one in enumerate(take):
+            for number, run in enumerate(runs):
                 before = time.process_time()
-                one(given)
+                run.take(step, [given])
                 taken[step, number] = time.process_time() - before
             task().progress(step + 1, steps, "steps")
     paid, records = pd.concat(costs, ignore_index=True), Records()
@@ -84,24 +87,3 @@ def training_seconds(
     for name, family, seconds in zip(paid["model"], paid["family"], paid["seconds"], strict=True):
         records.add("training_seconds", seconds, "s", model=name, family=family)
     return TrainingSeconds(pd.DataFrame(paid, columns=["model", "seconds"]), records)
-
-
-def _step(net: Any, precision: Precision, steps: int) -> "Callable[[Any], None]":
-    """A function that takes one step of training, as `fit` does."""
-    from assay.parts.training.cpu import OnCpu
-    from assay.parts.training.optimiser import FlatAdamW
-    from assay.parts.training.precision import bf16_copy, choose
-    from assay.systems.mixture_of_experts.model import training_loss
-
-    worker: Any = bf16_copy(net) if choose(net, precision).precision == "bf16" else net
-    worker.train()
-    weights = FlatAdamW(list(worker.parameters()), Recipe(steps=steps, rate=RATE))
-
-    def take(batch: Any) -> None:
-        with OnCpu(dropout=False):
-            total, count = training_loss(worker, batch)
-            total.backward()
-        weights.collect()
-        weights.update(RATE, 1.0 / float(count))
-
-    return take
