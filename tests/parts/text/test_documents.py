@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -73,6 +74,62 @@ def test_a_folder_is_walked_by_name_and_what_is_not_text_is_skipped_and_counted(
 
     assert [d.name for d in read_documents(tmp_path)] == ["a/c.md", "a/z.TXT", "b.txt"]
     assert text_files(tmp_path).skipped == 2
+
+
+def test_links_to_folders_are_followed_and_every_folder_is_read_once(tmp_path):
+    for name in ("mine/b/x.txt", "elsewhere/y.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(f"Text of {name}")
+    mine = tmp_path / "mine"
+    (mine / "a").symlink_to(tmp_path / "elsewhere")  # from outside
+    (mine / "c").symlink_to(mine / "b")  # which has a name of its own below the path
+    (mine / "z.txt").symlink_to(tmp_path / "nowhere.txt")
+
+    assert [d.name for d in read_documents(mine)] == ["a/y.txt", "b/x.txt"]
+    assert text_files(mine).skipped == 1
+
+
+def test_a_link_that_leads_back_is_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.txt").write_text("Text.")
+    (tmp_path / "a" / "round").symlink_to(tmp_path)
+
+    with pytest.raises(DataError, match=r"a/round: leads back to .*, which holds it"):
+        text_files(tmp_path)
+
+
+def test_a_name_that_is_not_utf_8_is_spelt_out(tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("Coffee.")
+    (tmp_path / os.fsdecode(b"\xff.jsonl")).write_text("{")
+
+    documents = read_documents(tmp_path)
+    assert next(documents).name == r"caf\xe9.txt"
+    with pytest.raises(DataError, match=r"\\xff\.jsonl:1: is not JSON"):
+        next(documents)
+
+
+def test_a_column_that_is_there_twice_is_refused_and_another_one_is_not(tmp_path):
+    pq.write_table(pa.table([["x"], ["y"]], names=["text", "text"]), tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text("text,text\nx,y\n")
+    (tmp_path / "b.csv").write_text("text,id,id\nx,1,2\n")
+
+    for name, place in (("a.parquet", ""), ("a.csv", ":1")):
+        with pytest.raises(DataError, match=rf"{name}{place}: 2 columns 'text'"):
+            list(read_documents(tmp_path / name))
+    assert [d.text for d in read_documents(tmp_path / "b.csv")] == ["x"]
+
+
+def test_the_limit_of_a_field_is_the_callers_again(tmp_path):
+    path = write_csv(tmp_path / "a.csv", ["long " * 50_000, "short"])
+    before = csv.field_size_limit(1000)
+    try:
+        documents = read_documents(path)
+        assert len(next(documents).text) == 250_000
+        assert csv.field_size_limit() == 1000
+        list(documents)
+        assert csv.field_size_limit() == 1000
+    finally:
+        csv.field_size_limit(before)
 
 
 def test_sentences_that_the_user_gives_are_kept(tmp_path):

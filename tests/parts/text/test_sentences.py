@@ -26,6 +26,8 @@ def pieces(text):
         ["One line\nand the next. ", "Élan has an accent."],
         ["  Space comes first. ", "Then no more. \n"],
         ["So am I. ", "You are not."],
+        ["It was plan B. ", "Then we left."],
+        ["Take vitamin C. ", "\u201cThe best of all,\u201d she said."],
     ],
 )
 def test_sentences_are_found(sentences):
@@ -36,6 +38,7 @@ def test_sentences_are_found(sentences):
     "sentence",
     [
         "Dr. Ada met Mr. Bo and J. R. Smith.",
+        "By K. He, X. Zhang and J. Theroux",
         "Fruit, e.g. Apples, etc. and more",
         "see fig. 3 and eq. 4",
         'he cried "stop!" and ran',

@@ -120,6 +120,21 @@ def test_a_translation_is_that_of_a_sentence_of_a_story():
         assert example.target in every
 
 
+def test_a_role_is_the_attribute_of_a_character_that_a_word_names():
+    for index, example in enumerate(story_task(name="roles", train=1, test=30, seed=6).test, 1):
+        facts = story(6, index).facts
+        words, roles = example.text.split(" "), example.target.split(" ")
+        assert " ".join(words) == story(6, index).text
+        found = {
+            role: {w for w, r in zip(words, roles, strict=True) if r == role} for role in roles
+        }
+        for who, person in (("first", facts.first), ("second", facts.second)):
+            for kind in ("name", "colour", "place"):
+                value = getattr(person, kind).lower()
+                assert all(value in word.lower() for word in found[f"{who}.{kind}"])
+        assert not any(facts.first.name in word for word in found["O"])
+
+
 # -- tasks of one's own -------------------------------------------------------------------------
 
 
@@ -159,6 +174,43 @@ def test_labels_numbers_and_spans_are_read(read):
     assert [e.pair for e in labels.train] == ["p", ""]
     assert float(numbers.train[0].target) == 2.5
     assert [(e.pair, e.target, e.start) for e in spans.train] == [("q", "be", 12), ("q", "be", 3)]
+
+
+LABELLED = {"words": ["Anna", "ran", "home"], "labels": ["B-person", "O", "B-place"]}
+
+
+def test_words_with_labels_are_read(read):
+    task = read(json.dumps(LABELLED), kind="tokens", suffix=".jsonl")
+
+    assert [tuple(e[:2]) for e in task.train] == [("Anna ran home", "B-person O B-place")]
+    assert task.labels == ["B-person", "B-place", "O"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"labels": ["O", "B-x"]}, "3 words and 2 labels"),
+        ({"words": []}, "'words' is "),
+        ({"words": "Anna ran home"}, "'words' is "),
+        ({"words": ["Anna", "ran off", "home"]}, "'words' is .*without white space"),
+        ({"labels": ["O", "", "O"]}, "'labels' is "),
+        ({"labels": ["O", 3, "O"]}, "'labels' is "),
+        ({"words": ["Anna", "\ud800", "home"]}, "half a surrogate pair"),
+    ],
+)
+def test_words_and_labels_that_do_not_fit_are_named_with_their_line(change, said, read):
+    lines = f"{json.dumps(LABELLED)}\n{json.dumps(LABELLED | change)}"
+    with pytest.raises(DataError, match=rf"train\.jsonl:2: {said}") as caught:
+        read(lines, kind="tokens", suffix=".jsonl")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_label_of_a_word_that_cannot_be_learned_is_named(read):
+    other = json.dumps(LABELLED | {"labels": ["B-persn", "O", "O"]})
+    with pytest.raises(DataError, match=r"test\.jsonl:1: label 'B-persn'.*mean 'B-person'"):
+        read(json.dumps(LABELLED), other, kind="tokens", suffix=".jsonl")
+    with pytest.raises(DataError, match=r"\.csv is not read; expected \.jsonl"):
+        read("words,labels\na,b\n", kind="tokens")
 
 
 def test_a_byte_order_mark_and_carriage_returns_do_no_harm(read):

@@ -6,8 +6,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from assay.core.task import Task, _current
-from assay.errors import AssayError, DataError
+from assay.errors import AssayError, DataError, ParameterError
 from assay.parts.text.corpus import text_corpus, tokenizer_for
 from assay.parts.text.stories import stories
 from assay.parts.text.tokens import open_tokens, stream_rows, tokenize
@@ -15,26 +14,12 @@ from assay.parts.training import fit as fitting
 from assay.systems.denoising.data import continuations, foreign_stories
 from assay.systems.denoising.evaluate import restore
 from assay.systems.denoising.model import Size
-from assay.systems.denoising.noise import Noise
+from assay.systems.denoising.noise import NOISES, Noise
+from assay.systems.denoising.objectives import OBJECTIVES, new_objective
 from assay.systems.denoising.train import batches_of, pretrain, vocabulary_of
 
 SMALL = {"size": Size(1, 16, 2, 32), "length": 32, "positions": 64, "batch": 4, "seed": 3}
 STEP = SMALL["batch"] * SMALL["length"]
-
-
-@pytest.fixture(scope="module")
-def step(tmp_path_factory):
-    """Calls a function as a step on one thread, in a scratch folder of this name."""
-
-    def call(name, function, *inputs, **values):
-        folder = tmp_path_factory.getbasetemp() / "steps" / name
-        token = _current.set(Task("step", name, 1, folder, None))
-        try:
-            return function(*inputs, **values)
-        finally:
-            _current.reset(token)
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +147,70 @@ def test_every_epoch_takes_every_row_once_in_an_order_of_its_own(text):
     assert not np.array_equal(*orders)
     assert np.array_equal(batches(2)[0]["indices"], taken[2]["indices"])  # of the step alone
     assert np.array_equal(taken[0]["rows"].ids, rows.take(taken[0]["indices"]).ids)
+
+
+# -- several processes --------------------------------------------------------------------------
+
+
+def test_two_processes_learn_what_one_does_and_tell_of_it(step, text, trained):
+    events = []
+    made = step(
+        "together", pretrain, text[0].train, text[1], budget_tokens=6 * STEP, processes=2,
+        **{**SMALL, "noise": NOISES["infilling_and_permutation"]}, emit=events.append,
+    )  # fmt: skip
+
+    assert values(made, "training_loss") == pytest.approx(
+        values(trained, "training_loss"), abs=1e-6
+    )
+    assert values(made, "training_tokens") == values(trained, "training_tokens")
+    assert values(made, "tokens_seen") == values(trained, "tokens_seen")
+    one, two = (load_file(each.model / "model.safetensors") for each in (trained, made))
+    for name in one:
+        assert torch.allclose(one[name], two[name], atol=1e-5), name
+    assert not torch.equal(one["model.shared.weight"], first_weights(step, text))
+    AutoTokenizer.from_pretrained(made.model, local_files_only=True)
+    begun = next(e for e in events if e["kind"] == "training")
+    assert (begun["step"], begun["processes"], begun["steps_done"]) == ("step", 2, 0)
+    steps = [e["done"] for e in events if e["kind"] == "progress"]
+    assert steps == sorted(steps)
+    assert steps[-1] == 6
+
+
+def first_weights(step, text):
+    made = step("first", pretrain, text[0].train, text[1], train=False, processes=2, **SMALL)
+    return load_file(made.model / "model.safetensors")["model.shared.weight"]
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_parts_of_a_step_hold_its_rows_as_they_are_in_the_whole(text, name):
+    tokenizer = AutoTokenizer.from_pretrained(text[1], local_files_only=True)
+    made = new_objective(name, vocabulary_of(tokenizer), NOISES["released"])
+    rows = stream_rows(open_tokens(text[0].train), 30)
+    (whole,), parts = (batches_of(made, rows, 5, 7, count)(3) for count in (1, 2))
+
+    assert [len(part["targets"]) for part in parts] == [3, 2]
+    for key, values in whole.items():
+        cut = [line for part in parts for line in part[key]]
+        width = [min(len(a), len(b)) for a, b in zip(cut, values, strict=True)]
+        for a, b, w in zip(cut, values, width, strict=True):
+            assert torch.equal(a[:w], b[:w])
+    assert sum(int((p["targets"] >= 0).sum()) for p in parts) == int((whole["targets"] >= 0).sum())
+
+
+def test_more_processes_than_rows_are_refused_before_any_is_started(step, text):
+    with pytest.raises(ParameterError) as caught:
+        step("crowd", pretrain, text[0].train, text[1], processes=5, **SMALL)
+
+    assert str(caught.value) == (
+        "processes: 5 processes for the 4 rows of a step; expected at most 4. "
+        "Or train on more rows in a step."
+    )
+
+
+def test_an_error_in_a_process_comes_back_as_it_was(step, text, trained):
+    with pytest.raises(DataError, match=r"process \d of 2: .*at most its 64 positions"):
+        step("refused together", pretrain, text[0].train, text[1], start=trained.model,
+             processes=2, **{**SMALL, "length": 128})  # fmt: skip
 
 
 def test_ordinary_tokens_are_neither_special_nor_the_mask(text):

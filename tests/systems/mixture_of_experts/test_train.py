@@ -6,7 +6,6 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from assay.core.task import Task, _current
 from assay.errors import DataError, ParameterError
 from assay.parts.text.stories import story
 from assay.parts.text.tokenizer import load_tokenizer
@@ -29,21 +28,6 @@ SMALL = {"width": 16, "layers": 2, "heads": 2, "length": 32, "batch": 4, "seed":
 STEPS = 8
 BUDGET = {"budget_tokens": STEPS * SMALL["length"] * SMALL["batch"]}
 SPARSE = {"experts": 4}
-
-
-@pytest.fixture(scope="module")
-def step(tmp_path_factory):
-    """Calls a function as a step on one thread, in a scratch folder of this name."""
-
-    def call(name, function, *inputs, **values):
-        folder = tmp_path_factory.getbasetemp() / "moe_steps" / name
-        token = _current.set(Task("step", name, 1, folder, None))
-        try:
-            return function(*inputs, **values)
-        finally:
-            _current.reset(token)
-
-    return call
 
 
 @pytest.fixture(scope="module")

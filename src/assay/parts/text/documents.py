@@ -11,12 +11,11 @@ carries where its sentences begin: a rule guesses it (`split_sentences`), or the
 | ``.csv``, ``.parquet`` | one per row |
 """
 
-import csv
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -24,7 +23,8 @@ from typing import Any, NamedTuple
 
 from assay.core.component import File, Folder, component
 from assay.core.task import task
-from assay.errors import DataError, did_you_mean
+from assay.errors import DataError
+from assay.parts.text.rows import ROW_FILES, lines, printable, read_rows, require_whole
 from assay.parts.text.sentences import split_sentences
 
 __all__ = [
@@ -41,7 +41,8 @@ __all__ = [
 
 DOCUMENTS, FACTS = "documents.jsonl", "corpus.json"
 FORMAT = 1
-MAX_FIELD = 1 << 30  # characters in one field of a CSV file
+PLAIN = (".txt", ".md")
+SUFFIXES = (*PLAIN, *ROW_FILES)
 
 
 class Document(NamedTuple):
@@ -71,25 +72,57 @@ class TextFiles(NamedTuple):
 def text_files(path: Path) -> TextFiles:
     """The files that `read_documents` reads: a file itself, or those below a folder, by name.
 
-    Hidden files and folders are not looked at; files of other suffixes are skipped and counted.
+    Hidden files and folders are not looked at; files of other suffixes, and links that lead
+    nowhere, are skipped and counted. Links to folders are followed. A folder is read once, however
+    many links lead to it, and under its own name if that is below the path.
 
     Raises:
-        DataError: If there is none.
+        DataError: If there is none, or a link leads back to a folder that holds it.
     """
-    accepted = ", ".join(READERS)
+    accepted = ", ".join(SUFFIXES)
     if path.is_file():
-        if path.suffix.lower() not in READERS:
+        if path.suffix.lower() not in SUFFIXES:
             ending = f"files ending in {path.suffix}" if path.suffix else "files without a suffix"
-            raise DataError(f"{ending} are not read", where=str(path), accepted=accepted)
+            raise DataError(f"{ending} are not read", where=printable(path), accepted=accepted)
         return TextFiles([path], 0)
     if not path.is_dir():
-        raise DataError("no such file or folder", where=str(path))
-    every = [p for p in path.rglob("*") if p.is_file()]
-    seen = [p for p in every if not any(part[0] == "." for part in p.relative_to(path).parts)]
-    files = sorted(p for p in seen if p.suffix.lower() in READERS)
+        raise DataError("no such file or folder", where=printable(path))
+    seen = [p for p in _walk(path) if p.is_file() or p.is_symlink()]
+    files = sorted(p for p in seen if p.is_file() and p.suffix.lower() in SUFFIXES)
     if not files:
-        raise DataError("holds no text files", where=str(path), accepted=accepted)
+        raise DataError("holds no text files", where=printable(path), accepted=accepted)
     return TextFiles(files, len(seen) - len(files))
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """What lies below a folder and is neither a folder nor hidden; links to folders come last."""
+    waiting, known = [root], set()
+    while waiting:
+        links: list[Path] = []
+        for parent, folders, names in os.walk(waiting.pop(0), onerror=_refuse):
+            here = Path(parent)
+            if (real := here.resolve()) in known:
+                folders.clear()
+                continue
+            known.add(real)
+            links += (here / f for f in folders if f[0] != "." and (here / f).is_symlink())
+            folders[:] = [f for f in folders if f[0] != "."]
+            yield from (here / name for name in names if name[0] != ".")
+        for link in sorted(links):
+            target = link.resolve()
+            if link.parent.resolve().is_relative_to(target):
+                raise DataError(
+                    f"leads back to {printable(target)}, which holds it",
+                    where=printable(link),
+                    next="Remove the link.",
+                )
+            waiting.append(link)
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(
+        f"cannot be read ({error.strerror or error})", where=printable(error.filename or "")
+    ) from error
 
 
 def read_documents(path: Path, *, field: str = "text") -> Iterator[Document]:
@@ -106,19 +139,29 @@ def read_documents(path: Path, *, field: str = "text") -> Iterator[Document]:
     """
     empty = True
     for file in text_files(path).files:
-        name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+        name = printable(file.relative_to(path).as_posix() if path.is_dir() else file.name)
         try:
-            for row, place in READERS[file.suffix.lower()](file, field):
-                document = _document(row, field, f"{name}{place}", f"{file}{place}")
+            for place, row in _rows(file, field):
+                document = _document(row, field, f"{name}{place}", f"{printable(file)}{place}")
                 if document is not None:
                     empty = False
                     yield document
         except OSError as error:
             raise DataError(
-                f"cannot be read ({error.strerror or error})", where=str(file)
+                f"cannot be read ({error.strerror or error})", where=printable(file)
             ) from error
     if empty:
-        raise DataError("holds no text: every document is blank", where=str(path))
+        raise DataError("holds no text: every document is blank", where=printable(path))
+
+
+def _rows(file: Path, field: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The texts of a file, each with its place in it."""
+    suffix = file.suffix.lower()
+    if suffix in PLAIN:
+        yield "", {field: "".join(line for _, line in lines(file))}
+        return
+    for row in read_rows(file, [field], () if suffix == ".csv" else ("sentences",)):
+        yield f":{row.number}", row.values
 
 
 def _document(row: Mapping[str, Any], field: str, name: str, where: str) -> Document | None:
@@ -136,10 +179,7 @@ def _document(row: Mapping[str, Any], field: str, name: str, where: str) -> Docu
             where=where,
             accepted="a text or a list of sentences",
         )
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"half a surrogate pair at character {error.start}", where=where) from error
+    require_whole(text, where)
     begins = split_sentences(text) if starts is None else _given(starts, text, where)
     return Document(text, begins, name)
 
@@ -155,107 +195,6 @@ def _given(starts: Any, text: str, where: str) -> tuple[int, ...]:
             next="Or leave it out, or give the text as a list of sentences.",
         )
     return tuple(starts)
-
-
-Rows = Iterator[tuple[Mapping[str, Any], str]]
-
-
-def _read_text(file: Path, field: str) -> Rows:
-    yield {field: "".join(line for line, _ in _lines(file))}, ""
-
-
-def _read_jsonl(file: Path, field: str) -> Rows:
-    for line, number in _lines(file):
-        if not line.strip():
-            continue
-        where = f"{file}:{number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"is not JSON ({error})", where=where, accepted="one JSON object on each line"
-            ) from error
-        if not isinstance(row, dict):
-            raise DataError(
-                f"is a {type(row).__name__}",
-                where=where,
-                accepted=f'a JSON object such as {{"{field}": "..."}}',
-            )
-        _require(field, row, "field", where)
-        yield row, f":{number}"
-
-
-def _read_csv(file: Path, field: str) -> Rows:
-    csv.field_size_limit(MAX_FIELD)
-    reader = csv.reader((line for line, _ in _lines(file)), strict=True)
-    try:
-        header = next(reader, [])
-        _require(field, header, "column", f"{file}:1")
-        column, before = header.index(field), reader.line_num
-        for cells in reader:
-            if cells and len(cells) != len(header):
-                raise DataError(
-                    f"{len(cells)} cells",
-                    where=f"{file}:{before + 1}",
-                    accepted=f"{len(header)}, as in the header",
-                )
-            if cells:
-                yield {field: cells[column]}, f":{before + 1}"
-            before = reader.line_num
-    except csv.Error as error:
-        raise DataError(f"is not CSV ({error})", where=f"{file}:{reader.line_num}") from error
-
-
-def _read_parquet(file: Path, field: str) -> Rows:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(file) as opened:
-            names = opened.schema_arrow.names
-            _require(field, names, "column", str(file))
-            columns = [name for name in dict.fromkeys((field, "sentences")) if name in names]
-            number = 0
-            for part in opened.iter_batches(batch_size=1024, columns=columns):
-                for row in part.to_pylist():
-                    number += 1
-                    yield row, f":{number}"
-    except pa.ArrowException as error:
-        why = str(error).partition("\n")[0]
-        raise DataError(f"is not Parquet ({why})", where=str(file)) from error
-
-
-def _require(field: str, names: Iterable[str], kind: str, where: str) -> None:
-    if field not in names:
-        raise DataError(f"no {kind} {field!r}", where=where, next=did_you_mean(field, names))
-
-
-def _lines(file: Path) -> Iterator[tuple[str, int]]:
-    """Lines of a text file with their numbers, without carriage returns and byte order mark."""
-    place = 0
-    with file.open("rb") as opened:
-        for number, line in enumerate(opened, 1):
-            if (zero := line.find(b"\0")) >= 0:
-                raise DataError(f"is not text: byte {place + zero} is 0", where=f"{file}:{number}")
-            try:
-                text = line.decode()
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"is not UTF-8 at byte {place + error.start}",
-                    where=f"{file}:{number}",
-                    next="Convert it, for example with `iconv -t utf-8`.",
-                ) from error
-            yield text.removeprefix("\ufeff" if number == 1 else "").replace("\r\n", "\n"), number
-            place += len(line)
-
-
-READERS: dict[str, Callable[[Path, str], Rows]] = {
-    ".txt": _read_text,
-    ".md": _read_text,
-    ".jsonl": _read_jsonl,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-}
 
 
 # -- a corpus -----------------------------------------------------------------------------------
@@ -381,7 +320,7 @@ def read_corpus(*, path: File | Folder, field: str = "text") -> Path:
     write_documents(
         folder,
         _reported(read_documents(path, field=field)),
-        origin={"kind": "files", "path": path.name, "skipped": text_files(path).skipped},
+        origin={"kind": "files", "path": printable(path.name), "skipped": text_files(path).skipped},
     )
     return folder
 

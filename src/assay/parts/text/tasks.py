@@ -1,11 +1,9 @@
 """Fine-tuning tasks: sets made from stories, and readers for the reader's own.
 
 Whatever a task asks, an example is a text, perhaps a second one, and a target written as text: what
-is to be written, a label, a number, or the words of a span.
+is to be written, a label, a number, the words of a span, or a label for every word.
 """
 
-import csv
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,8 +14,11 @@ import numpy as np
 from pydantic import PositiveInt
 
 from assay.core.component import File, Seed, component
+from assay.core.params import short
 from assay.errors import DataError, did_you_mean
+from assay.parts.text.rows import printable, read_rows, require_whole
 from assay.parts.text.stories import (
+    Facts,
     Story,
     continuation,
     questions,
@@ -28,18 +29,21 @@ from assay.parts.text.stories import (
 )
 
 __all__ = [
+    "OUTSIDE",
     "STORY_TASKS",
     "Example",
     "Kind",
     "StoryTask",
     "Task",
     "TooLong",
+    "labels_of",
     "read_task",
     "story_task",
 ]
 
-Kind = Literal["generation", "classification", "regression", "span"]
-"""What is to be found: a text, a label, a number, or the words of the text that answer."""
+Kind = Literal["generation", "classification", "regression", "span", "tokens"]
+"""What is to be found: a text, a label, a number, the words of the text that answer, or a label for
+every word."""
 
 TooLong = Literal["cut", "refuse"]
 """What becomes of a text longer than a model reads: it is cut at its end, or refused."""
@@ -52,16 +56,21 @@ StoryTask = Literal[
     "jobs",
     "statements",
     "spans",
+    "roles",
     "translation",
 ]
+
+OUTSIDE = "O"
+"""The label of a word that is part of nothing that is looked for."""
 
 
 class Example(NamedTuple):
     """One example.
 
     Attributes:
-        text: What is read.
-        target: What is to be written, a label, a number, or the words of a span.
+        text: What is read; where every word has a label, words with one space between them.
+        target: What is to be written, a label, a number, the words of a span, or the labels of the
+            words with one space between them.
         pair: A second text, such as a question; empty where there is none.
         start: Character of the text at which the span begins; -1 where the target is no span.
     """
@@ -90,10 +99,16 @@ class Task:
 
     @property
     def labels(self) -> list[str]:
-        """The labels of a classification, in the order of the alphabet."""
-        if self.kind != "classification":
-            return []
-        return sorted({example.target for example in (*self.train, *self.test)})
+        """The labels of texts or words, in the order of the alphabet."""
+        every = (*self.train, *self.test)
+        return sorted({label for example in every for label in labels_of(example, self.kind)})
+
+
+def labels_of(example: Example, kind: Kind) -> list[str]:
+    """The labels of an example: that of the text or those of its words; none in other tasks."""
+    if kind == "tokens":
+        return example.target.split(" ")
+    return [example.target] if kind == "classification" else []
 
 
 # -- tasks made from stories --------------------------------------------------------------------
@@ -131,6 +146,24 @@ def _statement(told: Story, random: np.random.Generator) -> Example:
     return Example(told.text, "true" if true else "false", said)
 
 
+def _roles(told: Story, _: np.random.Generator) -> Example:
+    named, words = _names(told.facts), told.text.split()
+    bare = (re.sub(r"^\W+|('s)?\W*$", "", word).lower() for word in words)
+    return Example(" ".join(words), " ".join(named.get(word, OUTSIDE) for word in bare))
+
+
+def _names(facts: Facts) -> dict[str, str]:
+    """What the words of a story stand for: an attribute of which character, or what both have."""
+    kinds = ("name", "job", "place", "colour", "count")
+    people = {"first": facts.first, "second": facts.second}
+    named = {
+        getattr(person, kind).lower(): f"{who}.{kind}"
+        for who, person in people.items()
+        for kind in kinds
+    }
+    return named | {facts.item: "item", facts.things: "things"}
+
+
 def _translation(told: Story, random: np.random.Generator) -> Example:
     sentence = _one(told.parts(), random)
     return Example(translated(sentence), sentence)
@@ -159,11 +192,13 @@ STORY_TASKS: dict[StoryTask, Made] = {
     "jobs": Made("classification", _job, 500, 400),
     "statements": Made("classification", _statement, 1000, 400),
     "spans": Made("span", _span, 500, 400),
+    "roles": Made("tokens", _roles, 300, 200),
     "translation": Made("generation", _translation, 1000, 400),
 }
 """The tasks by name: question answering, summaries of one line, sentences back in their order, the
 story after its first sentence, the job of a character out of all jobs, whether a statement is true,
-the answer as a span of the story, and a sentence from the invented language."""
+the answer as a span of the story, which attribute of which character every word names, and a
+sentence from the invented language."""
 
 
 @component(version="1", requires=("numpy",))
@@ -199,10 +234,11 @@ COLUMNS: dict[Kind, tuple[str, ...]] = {
     "classification": ("text", "label"),
     "regression": ("text", "label"),
     "span": ("text", "question", "answer"),
+    "tokens": ("words", "labels"),
 }
-"""Columns that a file must have; texts may have a second one in the column ``pair``, and spans the
-character at which they begin in ``start``."""
-MAX_FIELD = 1 << 30  # characters in one cell
+"""Columns that a file must have."""
+OPTIONAL = ("pair", "start")
+"""Columns that it may have: a second text, and the character at which a span begins."""
 
 
 @component(version="1")
@@ -212,7 +248,9 @@ def read_task(*, train: File, test: File, kind: Kind, name: str = "own") -> Task
     ``.csv`` with a header or ``.jsonl`` with one object on each line, UTF-8. Columns:
     ``source,target`` for generation; ``text,label`` for classification and regression, with an
     optional ``pair``; ``text,question,answer`` for spans, with an optional ``start``, the character
-    of the text at which the answer begins (its first place if not given).
+    of the text at which the answer begins (its first place if not given). ``words,labels`` for
+    tokens, lists of equal length, so in ``.jsonl`` only: ``{"words": ["Anna", "ran"], "labels":
+    ["B-person", "O"]}``.
 
     Args:
         train: Examples to learn from.
@@ -224,29 +262,51 @@ def read_task(*, train: File, test: File, kind: Kind, name: str = "own") -> Task
         DataError: If a file, line, label, number or span is not what it should be.
     """
     learned, measured = (list(_examples(path, kind)) for path in (train, test))
-    known = {example.target for _, example in learned}
-    if kind == "classification":
+    if kind in ("classification", "tokens"):
+        known = {label for _, example in learned for label in labels_of(example, kind)}
         if len(known) < 2:
-            raise DataError("holds one label only", where=str(train), accepted="two or more")
+            raise DataError("holds one label only", where=printable(train), accepted="two or more")
         for place, example in measured:
-            if example.target not in known:
-                raise DataError(f"label {example.target!r} is not in {train.name}", where=place,
-                                next=did_you_mean(example.target, known))  # fmt: skip
+            for label in labels_of(example, kind):
+                if label not in known:
+                    raise DataError(
+                        f"label {label!r} is not in {printable(train.name)}", where=place,
+                        next=did_you_mean(label, known),
+                    )  # fmt: skip
     return Task(name, kind, [e for _, e in learned], [e for _, e in measured])
 
 
 def _examples(path: Path, kind: Kind) -> Iterator[tuple[str, Example]]:
     """Examples of a file with the place of each."""
-    readers = {".csv": _csv_rows, ".jsonl": _jsonl_rows}
-    if path.suffix.lower() not in readers:
-        raise DataError(f"{path.suffix or 'no suffix'} is not read", where=str(path),
-                        accepted=" or ".join(readers))  # fmt: skip
+    accepted = [".jsonl"] if kind == "tokens" else [".csv", ".jsonl"]
+    if path.suffix.lower() not in accepted:
+        raise DataError(f"{path.suffix or 'no suffix'} is not read", where=printable(path),
+                        accepted=" or ".join(accepted))  # fmt: skip
     empty = True
-    for place, row in readers[path.suffix.lower()](path, COLUMNS[kind]):
+    for number, row in read_rows(path, COLUMNS[kind], OPTIONAL):
         empty = False
-        yield place, _example(row, kind, place)
+        place = f"{printable(path)}:{number}"
+        yield place, _labelled(row, place) if kind == "tokens" else _example(row, kind, place)
     if empty:
-        raise DataError("holds no examples", where=str(path))
+        raise DataError("holds no examples", where=printable(path))
+
+
+def _labelled(row: Mapping[str, Any], place: str) -> Example:
+    """Words and their labels."""
+    words, labels = (row[column] for column in COLUMNS["tokens"])
+    for column, given in (("words", words), ("labels", labels)):
+        if not isinstance(given, list) or not given or not all(map(_is_word, given)):
+            raise DataError(f"{column!r} is {short(given)}", where=place,
+                            accepted="a list of texts without white space")  # fmt: skip
+        require_whole(" ".join(given), place)
+    if len(words) != len(labels):
+        raise DataError(f"{len(words)} words and {len(labels)} labels", where=place,
+                        accepted="one label for each word")  # fmt: skip
+    return Example(" ".join(words), " ".join(labels))
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value.split() == [value]
 
 
 def _example(row: Mapping[str, Any], kind: Kind, place: str) -> Example:
@@ -267,6 +327,7 @@ def _text(row: Mapping[str, Any], column: str, place: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise DataError(f"{column!r} is {'blank' if value in ('', None) else repr(value)}",
                         where=place, accepted="a text")  # fmt: skip
+    require_whole(value, place)
     return value
 
 
@@ -293,56 +354,3 @@ def _start(row: Mapping[str, Any], text: str, answer: str, place: str) -> int:
         raise DataError(f"the answer {answer!r} does not begin at character {start}", where=place,
                         next="Count characters from 0, or leave `start` out.")  # fmt: skip
     return start
-
-
-def _csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
-    csv.field_size_limit(MAX_FIELD)
-    reader = csv.reader((line for _, line in _lines(path)), strict=True)
-    try:
-        header = next(reader, [])
-        _require(columns, header, f"{path}:1", "column")
-        before = reader.line_num
-        for cells in reader:
-            place, before = f"{path}:{before + 1}", reader.line_num
-            if cells and len(cells) != len(header):
-                raise DataError(f"{len(cells)} cells", where=place,
-                                accepted=f"{len(header)}, as in the header")  # fmt: skip
-            if cells:
-                yield place, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise DataError(f"is not CSV ({error})", where=f"{path}:{reader.line_num}") from error
-
-
-def _jsonl_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in _lines(path):
-        if not line.strip():
-            continue
-        place = f"{path}:{number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"is not JSON ({error})", where=place,
-                            accepted="one JSON object on each line") from error  # fmt: skip
-        if not isinstance(row, dict):
-            raise DataError(f"is a {type(row).__name__}", where=place, accepted="a JSON object")
-        _require(columns, row, place, "field")
-        yield place, row
-
-
-def _require(columns: tuple[str, ...], found: Any, place: str, what: str) -> None:
-    for column in columns:
-        if column not in found:
-            raise DataError(f"no {what} {column!r}", where=place, accepted=", ".join(columns),
-                            next=did_you_mean(column, found))  # fmt: skip
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines, without carriage returns and byte order mark."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError("is not UTF-8", where=f"{path}:{number}",
-                                next="Convert it with `iconv -t utf-8`.") from error  # fmt: skip
-            yield number, text.replace("\r\n", "\n")

@@ -29,7 +29,11 @@ AUTO_CLASSES: dict[Family, str] = {
     "causal": "AutoModelForCausalLM",
     "two_stream": "AutoModel",
 }
-HEAD_CLASSES = ("AutoModelForSequenceClassification", "AutoModelForQuestionAnswering")
+HEAD_CLASSES = (
+    "AutoModelForSequenceClassification",
+    "AutoModelForQuestionAnswering",
+    "AutoModelForTokenClassification",
+)
 
 
 class Checkpoint(NamedTuple):

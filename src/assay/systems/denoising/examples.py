@@ -12,10 +12,10 @@ from tokenizers import Encoding
 from transformers import PreTrainedTokenizerFast
 
 from assay.errors import DataError, did_you_mean
-from assay.parts.text.tasks import Example, Task, TooLong
+from assay.parts.text.tasks import Example, Task, TooLong, labels_of
 from assay.parts.text.tokenizer import content_tokenizer
 from assay.parts.training.losses import Loss
-from assay.systems.denoising import heads
+from assay.systems.denoising import heads, tagging
 from assay.systems.denoising.batches import IGNORE, Batch, conditional_batch, padded
 from assay.systems.denoising.likelihood import model_loss
 from assay.systems.denoising.model import PAD, family_of
@@ -120,7 +120,7 @@ def _rows(
     too_long: TooLong,
     smoothing: float,
 ) -> Prepared:
-    """Rows for a head, with their classes, numbers or spans."""
+    """Rows for a head, with their classes, numbers, spans or labels."""
     positions = model.config.max_position_embeddings
     both = (_coded(words, [e.text for e in examples]), _coded(words, [e.pair for e in examples]))
     asked = task.kind == "span"
@@ -164,11 +164,27 @@ def _truth(
         return torch.tensor(spans), heads.span_loss
     known = model.config.label2id
     for k, example in enumerate(examples):
-        if example.target not in known:
-            raise DataError(f"no label {example.target!r}", where=_place(task, k),
-                            next=did_you_mean(example.target, known))  # fmt: skip
+        for label in labels_of(example, task.kind):
+            if label not in known:
+                raise DataError(f"no label {label!r}", where=_place(task, k),
+                                next=did_you_mean(label, known))  # fmt: skip
+    if task.kind == "tokens":
+        marked = [_marked(*each, known) for each in zip(frames, examples, strict=True)]
+        return torch.from_numpy(padded(marked, IGNORE)), partial(
+            tagging.tag_loss, smoothing=smoothing
+        )
     truth = torch.tensor([known[e.target] for e in examples])
     return truth, partial(heads.class_loss, smoothing=smoothing)
+
+
+def _marked(frame: heads.Frame, example: Example, known: dict[str, int]) -> np.ndarray:
+    """The numbers of the labels of a row, each at the first token of its word."""
+    marks = np.full(len(frame.ids), IGNORE)
+    firsts = tagging.first_tokens(frame, example.text)
+    for place, label in zip(firsts, example.target.split(" "), strict=True):
+        if place != heads.NOWHERE:
+            marks[place] = known[label]
+    return marks
 
 
 def _coded(words: PreTrainedTokenizerFast, texts: list[str]) -> list[Encoding]:

@@ -1,8 +1,8 @@
 """Fine-tuning a trained model on a task.
 
 Targets are written by the decoder, or behind the source in a model of one stack. Classes, numbers
-and spans have a head on BART (`heads`). A tuned model lies in a folder of its own with its
-tokenizer.
+and spans have a head on BART (`heads`), and so have labels of words (`tagging`). A tuned model lies
+in a folder of its own with its tokenizer.
 """
 
 import itertools
@@ -98,7 +98,7 @@ def finetune(
     Args:
         model: Folder of a trained model.
         tokenizer: Folder of its tokenizer.
-        task: What to learn; classes, numbers and spans need a BART.
+        task: What to learn; all but generation needs a BART.
         source_tokenizer: Tokenizer of the sources, where it is another (a translator's).
         epochs: Times that every example is seen.
         steps: Optimiser steps, in the place of ``epochs``.
@@ -114,7 +114,7 @@ def finetune(
         weight_decay: Of matrices.
         clip: Largest norm of the gradient; None for no limit.
         label_smoothing: Share of each target spread over the vocabulary or the classes.
-        head_dropout: Share of a class head's inputs dropped.
+        head_dropout: Share of the inputs of a head for classes, numbers or labels dropped.
         stage: 1 trains of a translator only its source encoder and what is next to it.
         too_long: What becomes of a text longer than the model reads.
         precision: What is computed in bf16.
@@ -174,6 +174,10 @@ def _new(model: Path, task: Task, head_dropout: float, stage: Literal[1, 2], see
 
     if task.kind == "span":
         return new_span_reader(net, seed=seed)
+    if task.kind == "tokens":
+        from assay.systems.denoising.tagging import new_tagger
+
+        return new_tagger(net, task.labels, dropout=head_dropout, seed=seed)
     return new_classifier(net, task.labels, dropout=head_dropout, seed=seed)
 
 

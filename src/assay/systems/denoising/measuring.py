@@ -1,4 +1,4 @@
-"""Measuring what a fine-tuned model has learned: likelihoods, classes, spans and written texts."""
+"""Measuring what a fine-tuned model has learned: likelihoods, classes, spans, written texts."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from assay.core.task import task as running_step
 from assay.errors import ParameterError
 from assay.parts.text import metrics
 from assay.parts.text.decoding import Decoding, generation_config
-from assay.parts.text.tasks import Kind, Task, TooLong
+from assay.parts.text.tasks import OUTSIDE, Kind, Task, TooLong
 from assay.systems.denoising.batches import padded, prefixes
 from assay.systems.denoising.finetuning import LIBRARIES
 from assay.systems.denoising.model import BEGIN, PAD, family_of
@@ -44,8 +44,10 @@ def measure_task(
     of text included. With ``decoding`` also ``exact_match`` and ``f1`` (SQuAD's), ``rouge1``,
     ``rouge2``, ``rougeL``, ``rougeLsum`` (package rouge_score) and ``bleu`` (sacreBLEU) of what is
     written. Classification: ``accuracy`` and ``matthews``. Regression: ``pearson`` and
-    ``spearman``. Spans: ``em`` and ``f1`` (SQuAD's). ``cut_texts`` counts the examples that were
-    longer than the model reads.
+    ``spearman``. Spans: ``em`` and ``f1`` (SQuAD's). Tokens: ``accuracy``, the share of words with
+    the right label, and ``f1``, over the entities of all examples together (micro; see
+    `tagging.entities`); a word that was cut counts as wrong. ``cut_texts`` counts the examples that
+    were longer than the model reads.
 
     Args:
         model: What `finetune` made of a model.
@@ -90,6 +92,10 @@ def _tuned(model: Path, kind: Kind) -> Any:
 
     if kind == "generation":
         return load_model(model)
+    if kind == "tokens":
+        from assay.systems.denoising.tagging import BartForTokenClassification
+
+        return load_pretrained(BartForTokenClassification, model)
     head = BartForQuestionAnswering if kind == "span" else BartForSequenceClassification
     return load_pretrained(head, model)
 
@@ -166,11 +172,31 @@ def _measured_spans(net: Any, task: Task, prepared: "Prepared") -> Found:
     return found, np.array(exact.items)
 
 
+def _measured_words(net: Any, task: Task, prepared: "Prepared") -> Found:
+    from assay.systems.denoising.heads import NOWHERE
+    from assay.systems.denoising.tagging import first_tokens, label_f1, tag_logits
+
+    def read(net: Any, ids: Any, rows: np.ndarray) -> list[list[str]]:
+        lines = tag_logits(net, ids).argmax(2).tolist()
+        firsts = [first_tokens(prepared.frames[k], task.test[k].text) for k in rows]
+        return [
+            [net.config.id2label[line[at]] if at != NOWHERE else "" for at in places]
+            for line, places in zip(lines, firsts, strict=True)
+        ]
+
+    said, meant = _read(net, prepared, read), [e.target.split(" ") for e in task.test]
+    right = [np.array(one) == np.array(other) for one, other in zip(said, meant, strict=True)]
+    there = [[label or OUTSIDE for label in labels] for labels in said]
+    found = {"accuracy": np.concatenate(right).mean(), "f1": label_f1(there, meant)}
+    return found, np.array([all(each) for each in right])
+
+
 _MEASURES = {
     "generation": _measured_targets,
     "classification": _measured_labels,
     "regression": _measured_numbers,
     "span": _measured_spans,
+    "tokens": _measured_words,
 }
 
 

@@ -1,16 +1,20 @@
-"""Pre-training: rows of a corpus, an objective, and the model folder that comes of them."""
+"""Pre-training: rows of a corpus, an objective, and the model folder that comes of them.
 
-from collections.abc import Callable
+Several processes share the rows of every step. Each of them calls `pretrain` with the arguments of
+the first call, `fit` finds the others, and the first process writes the folder.
+"""
+
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from assay.core.component import Folder, Seed, component
+from assay.core.component import Folder, Seed, component, describe
 from assay.core.records import Records
 from assay.core.task import task
-from assay.errors import DataError
+from assay.errors import DataError, ParameterError
 from assay.parts.text.tokens import RowIndex, open_tokens, stream_rows
 from assay.parts.training.order import shuffled
 from assay.parts.training.recipe import Precision, Recipe, Schedule, steps_for
@@ -31,6 +35,7 @@ __all__ = [
     "batches_of",
     "noise_of",
     "pretrain",
+    "pretrain_here",
     "vocabulary_of",
 ]
 
@@ -82,6 +87,7 @@ def pretrain(
     dropout_off_share: Annotated[float, Field(ge=0, le=1)] = 0.0,
     initial_deviation: Annotated[float, Field(gt=0, le=1)] = 0.05,
     precision: Precision = "auto",
+    processes: PositiveInt = 1,
     seed: Seed,
 ) -> Pretrained:
     """Train a model on the rows of a corpus.
@@ -110,13 +116,25 @@ def pretrain(
         dropout_off_share: Last share of the steps without dropout.
         initial_deviation: Standard deviation of the first weights.
         precision: fp32, bf16 with fp32 copies, or what is faster here.
+        processes: Processes of this host that share the rows of every step; what is learned is the
+            same but for rounding and for which states dropout takes. On a host with GPUs each
+            process has one of them.
         seed: Seed of weights, order and noise.
+
+    Raises:
+        DataError: If the text is shorter than a row, or the folders do not fit.
+        ParameterError: If there are more processes than rows in a step.
     """
+    given = dict(locals())
     from assay.parts.text.tokenizer import load_tokenizer
+    from assay.parts.training import processes as group
     from assay.systems.denoising.checkpoints import save_model
     from assay.systems.denoising.objectives import new_objective
 
-    loaded, rows = load_tokenizer(tokenizer), stream_rows(open_tokens(tokens), length - SPECIALS)
+    rows = stream_rows(open_tokens(tokens), length - SPECIALS)
+    if train and processes > 1 and group.size() == 1:
+        return _pretrain_together(given, min(batch, len(rows)))
+    loaded = load_tokenizer(tokenizer)
     vocabulary = vocabulary_of(loaded)
     made = new_objective(objective, vocabulary, noise_of(noise))
     if start is None:
@@ -136,7 +154,8 @@ def pretrain(
             weight_decay=weight_decay, dropout_off_share=dropout_off_share,
             checkpoint_every=CHECKPOINT_EVERY,
         )  # fmt: skip
-        records = _train(model, made, rows, batch, recipe, folder / "checkpoints", seed)
+        batches = batches_of(made, rows, batch, seed, processes)
+        records = _train(model, made, batches, recipe, folder / "checkpoints", seed)
     seen = steps * min(batch, len(rows)) * length
     epochs = seen / (len(rows) * length)
     records.add("tokens_seen", seen)
@@ -148,18 +167,62 @@ def pretrain(
         "seed": seed,
         "licence": "That of the text it was trained on.",
     }
-    save_model(folder / "model", model, loaded, card)
+    if group.rank() == 0:
+        save_model(folder / "model", model, loaded, card)
     return Pretrained(folder / "model", records)
 
 
 def _train(
-    model: "PreTrainedModel", objective: "Objective", rows: RowIndex, batch: int, recipe: Recipe,
-    folder: Path, seed: int,
+    model: "PreTrainedModel", objective: "Objective", batches: "Callable[[int], list[Batch]]",
+    recipe: Recipe, folder: Path, seed: int,
 ) -> Records:  # fmt: skip
+    import torch
+
     from assay.parts.training.fit import fit
 
-    batches = batches_of(objective, rows, batch, seed)
+    if torch.distributed.is_initialized() and torch.cuda.is_available():
+        # The processes of a host with GPUs exchange what they found there.
+        model.to(torch.device("cuda"))  # type: ignore[arg-type] - a decorator hides its signature
     return fit(model, batches, objective.loss, recipe, folder=folder, seed=seed).records()
+
+
+def _pretrain_together(given: dict[str, Any], rows: int) -> Pretrained:
+    """`pretrain` in several processes, which share the rows of a step."""
+    from pydantic_core import to_jsonable_python
+
+    from assay.parts.training.distributed import launch
+
+    processes, here = given["processes"], task()
+    if processes > rows:
+        raise ParameterError(
+            f"{processes} processes for the {rows} rows of a step",
+            where="processes",
+            accepted=f"at most {rows}",
+            next="Or train on more rows in a step.",
+        )
+    records = launch(
+        f"{__name__}:{pretrain_here.__name__}",
+        {"given": to_jsonable_python(given)},
+        processes,
+        here.scratch(),
+        threads=max(here.threads // processes, 1),
+    )
+    return Pretrained(here.scratch() / "model", Records(records))
+
+
+def pretrain_here(given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """`pretrain` in one of several processes.
+
+    Args:
+        given: Inputs and parameters of `pretrain` as JSON values.
+
+    Returns:
+        Its records.
+    """
+    made = describe(pretrain)
+    inputs = {name: Path(given[name]) for name in made.inputs}
+    values = {name: given[name] for name in made.params}
+    return pretrain(**inputs, **made.validate(values, "pretrain")).records.rows
 
 
 def _to_go_on_from(
@@ -182,14 +245,25 @@ def _to_go_on_from(
 
 
 def batches_of(
-    objective: "Objective", rows: RowIndex, batch: int, seed: int
+    objective: "Objective", rows: RowIndex, batch: int, seed: int, parts: int = 1
 ) -> "Callable[[int], list[Batch]]":
-    """What each step is trained on, as a function of the step alone; see `order.shuffled`."""
+    """What each step is trained on, as a function of the step alone; see `order.shuffled`.
+
+    Args:
+        objective: What is made of rows.
+        rows: The rows.
+        batch: Rows of a step.
+        seed: Seed of order and noise.
+        parts: Micro-batches of a step; without dropout their number matters to rounding alone.
+    """
     of_step = shuffled(len(rows), batch, seed)
 
     def batches(step: int) -> "list[Batch]":
         epoch, chosen = of_step(step)
-        return [objective.batch(rows.take(chosen), seed=seed, epoch=epoch, indices=chosen)]
+        return [
+            objective.batch(rows.take(part), seed=seed, epoch=epoch, indices=part)
+            for part in np.array_split(chosen, parts)
+        ]
 
     return batches
 
