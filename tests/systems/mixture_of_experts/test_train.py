@@ -1,5 +1,7 @@
 """Training, measuring, timing and choosing: the path from kinds of text to a speed-up."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -211,9 +213,14 @@ def test_what_the_experts_read_adds_up(step, kinds, trained):
         assert sum(values(found.records, "expert_share", text_kind=kind)) == pytest.approx(1.0)
     assert found.examples["share"].sum() == pytest.approx(1.0)
     assert 0 <= values(found.records, "kind_divergence")[0] <= np.log(3)
+    words = load_tokenizer(kinds[1])
+    texts = [words.decode(kind.validation.ids) for kind in open_kinds(kinds[0])]
+    whole = " ".join(" ".join(texts).split())
     for row in found.examples.itertuples():
         assert (row.share == 0) == (row.reads == "")
-        assert row.reads.count("[") == len(row.reads.split(" | ")) or row.share == 0
+        for shown in row.reads.split(" | ") if row.share else ():
+            assert re.search(r"\[[^ ]+\]", shown)
+            assert re.sub(r"[\[\]␣]", "", shown) in whole  # but for the brackets as it stands there
     none = step("no health", router_health, trained[0].model, kinds[0], rows=4, length=32)
     assert none.examples.empty
     assert not len(none.records)

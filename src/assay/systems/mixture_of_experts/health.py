@@ -179,4 +179,5 @@ def _around(words: "PreTrainedTokenizerFast", rows: Rows, place: int) -> str:
         str(words.decode(part))
         for part in (line[max(at - AROUND, 0) : at], line[at : at + 1], line[at + 1 : at + AROUND])
     )
-    return " ".join(f"{before}[{token.strip() or '␣'}]{after}".split())
+    gap = " " if token[:1].isspace() else ""
+    return " ".join(f"{before}{gap}[{token.strip() or '␣'}]{after}".split())
