@@ -92,7 +92,7 @@ def test_without_experts_it_computes_what_gpt2_does(ids, experts):
 
 
 def test_positions_are_sines_and_cosines_from_the_third_place_on(sparse):
-    found = sparse.decoder._places(torch.tensor([[0, 5]]), 6)
+    found = sparse.decoder._places(torch.tensor([[0, 5]]))
 
     for row, place in zip(found[0], (2, 7), strict=True):
         rates = [10000 ** (-k / 7) for k in range(8)]

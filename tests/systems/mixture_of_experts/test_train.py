@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+)
 
 from assay.errors import DataError, ParameterError
 from assay.parts.text.stories import story
@@ -25,6 +31,7 @@ from assay.systems.mixture_of_experts.health import MEASURES, router_health
 from assay.systems.mixture_of_experts.priming import prime, questions_of, tokens_of
 from assay.systems.mixture_of_experts.timing import training_seconds
 from assay.systems.mixture_of_experts.train import pretrain
+from assay.systems.mixture_of_experts.upcycling import upcycle
 
 SMALL = {"width": 16, "layers": 2, "heads": 2, "length": 32, "batch": 4, "seed": 3}
 STEPS = 8
@@ -112,6 +119,34 @@ def test_training_goes_on_from_a_folder_in_its_own_shape(step, kinds, trained):
 
     assert made.costs["model"].item() == "sparse-16x4"
     assert after[0] < before[0]
+
+
+def test_a_gpt2_made_sparse_is_trained_on_with_its_own_tokenizer(step, kinds, tmp_path):
+    theirs = tmp_path / "gpt2"
+    words = AutoTokenizer.from_pretrained(kinds[1], local_files_only=True)
+    json_of_it = tmp_path / "tokenizer.json"
+    words.backend_tokenizer.save(str(json_of_it))
+    bare = PreTrainedTokenizerFast(tokenizer_file=str(json_of_it), bos_token="</s>",
+                                   eos_token="</s>")  # fmt: skip
+    bare.save_pretrained(theirs)
+    config = GPT2Config(vocab_size=400, n_positions=32, n_embd=16, n_layer=2, n_head=2,
+                        bos_token_id=2, eos_token_id=2)  # fmt: skip
+    GPT2LMHeadModel(config).save_pretrained(theirs)
+
+    start = step("made sparse", upcycle, start=theirs, experts=4, seed=1)
+    tokenizer = step("theirs", shared_tokenizer, tmp_path, of=start)
+    made = step("trained on", pretrain, kinds[0], tokenizer, start=start, **SMALL, **BUDGET)
+    found = step("measured on", perplexities, made.model, kinds[0], rows=3, length=32)
+    health = step("health on", router_health, made.model, kinds[0], rows=2, length=32)
+
+    assert made.costs["model"].item() == "sparse-16x4"
+    losses = values(made.records, "training_loss")
+    assert losses[-1] < losses[0]
+    assert all(np.isfinite(values(found.records, "perplexity")))
+    assert not health.examples.empty
+    task = story_choices(name="questions", train=1, test=3, seed=4)  # options beyond position 32
+    assert len(values(step("chosen", prime, made.model, task, seed=1), "correct")) == 3
+    assert AutoTokenizer.from_pretrained(made.model, local_files_only=True).pad_token is None
 
 
 # -- measuring ----------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ from assay.parts.text.tokens import (
     tokenize,
     write_tokens,
 )
+from assay.systems.mixture_of_experts.folders import NEEDED
 from assay.systems.mixture_of_experts.text_kinds import (
     DISTRIBUTIONS,
     Kind,
@@ -164,16 +165,24 @@ def _domains(folder: Path) -> dict[str, Domain]:
 
 
 @component(version="1", requires=("tokenizers", "transformers"))
-def shared_tokenizer(texts: Path, *, vocabulary: Vocabulary = 4096) -> Path:
-    """Train a byte-level BPE on the kinds that models are trained on.
+def shared_tokenizer(
+    texts: Path, *, vocabulary: Vocabulary = 4096, of: Folder | None = None
+) -> Path:
+    """Train a byte-level BPE on the kinds that models are trained on, or take that of a model.
 
     Args:
         texts: Folder of kinds.
         vocabulary: Entries at most, see `bpe`.
+        of: Folder of a model or tokenizer in Hugging Face layout, to use its tokenizer instead.
 
     Returns:
         Folder of the tokenizer in Hugging Face layout.
     """
+    folder = task().scratch() / "tokenizer"
+    if of is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        load_tokenizer(of, NEEDED).save_pretrained(folder)
+        return folder
     trained = [texts / name for name, domain in _domains(texts).items() if domain == "in"]
     total, context = sum(corpus_facts(corpus)["documents"] for corpus in trained), task()
 
@@ -185,7 +194,6 @@ def shared_tokenizer(texts: Path, *, vocabulary: Vocabulary = 4096) -> Path:
                 context.progress(done, total, "documents")
                 yield document
 
-    folder = context.scratch() / "tokenizer"
     train_tokenizer(documents(), vocabulary, folder)
     return folder
 

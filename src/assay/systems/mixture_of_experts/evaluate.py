@@ -162,7 +162,7 @@ def speed_ups(
             where="speed-up",
             accepted="dense and sparse ones",
         )
-    rows, records = list[dict[str, object]](), Records()
+    rows, records = list[dict[str, Any]](), Records()
     kinds: Any = documents[0][["text_kind", "domain"]].drop_duplicates().itertuples(index=False)
     for kind, domain in kinds:
         measured: Any = [table[table["text_kind"] == kind] for table in documents]
@@ -177,7 +177,7 @@ def speed_ups(
 
 def _of_kind(
     measured: list[pd.DataFrame], paid: pd.DataFrame, cost: str, resamples: int, seed: int
-) -> tuple[list[dict[str, object]], tuple[int, int]]:
+) -> tuple[list[dict[str, Any]], tuple[int, int]]:
     """The factor at every level of one kind, and how many models were passed over."""
     families = list[Family]()
     for name in ("dense", "sparse"):
@@ -198,7 +198,7 @@ def _of_kind(
     drawn = bootstrap_speed_up(
         families[0], families[1], levels, lower_is_better=True, resamples=resamples, seed=seed
     )
-    rows: list[dict[str, object]] = [
+    rows = [
         {"level": at.level, "factor": at.factor, "low": low, "high": high, "defined": defined,
          "reason": at.reason}
         for at, low, high, defined in zip(found.levels, *drawn[1:], strict=True)
@@ -208,11 +208,11 @@ def _of_kind(
 
 def _record(
     records: Records,
-    found: list[dict[str, object]],
+    found: list[dict[str, Any]],
     passed_over: tuple[int, int],
     keys: dict[str, str],
 ) -> None:
-    factors = [float(str(row["factor"])) for row in found if row["factor"] is not None]
+    factors = [row["factor"] for row in found if row["factor"] is not None]
     records.add("levels_outside_range", len(found) - len(factors), **keys)
     for family, count in zip(("dense", "sparse"), passed_over, strict=True):
         records.add("passed_over", count, family=family, **keys)

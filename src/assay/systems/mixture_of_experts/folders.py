@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
     from assay.systems.mixture_of_experts.model import SparseDecoderForCausalLM
 
-__all__ = ["KIND", "load_decoder", "save_decoder"]
+__all__ = ["KIND", "NEEDED", "load_decoder", "save_decoder"]
 
 KIND = "assay_sparse_decoder"
 """The ``model_type`` of a decoder."""
+NEEDED = ("bos_token", "eos_token")
+"""Special tokens that its tokenizer must have."""
 
 
 def save_decoder(

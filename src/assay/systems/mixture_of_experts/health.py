@@ -100,17 +100,17 @@ def router_health(
 
     from assay.parts.text.tokenizer import load_tokenizer
     from assay.parts.training.torch_state import own_threads
-    from assay.systems.mixture_of_experts.folders import load_decoder
+    from assay.systems.mixture_of_experts.folders import NEEDED, load_decoder
     from assay.systems.mixture_of_experts.likelihood import enclosed
     from assay.systems.mixture_of_experts.model import routings
 
     seen: dict[int, list[_Seen]] = {}
     with own_threads(task().threads), torch.inference_mode():
-        net, words = load_decoder(model), load_tokenizer(model)
+        net, words = load_decoder(model), load_tokenizer(model, NEEDED)
         for kind in open_kinds(tokens):
             index = stream_rows(kind.validation, min(length - 1, len(kind.validation.ids)))
             part = index.take(np.arange(min(rows, len(index))))
-            ids = enclosed(part, net.config.bos_token_id, net.config.pad_token_id)[:, 1:]
+            ids = enclosed(part, net.config)[:, 1:]
             net(input_ids=ids, use_cache=False)
             for layer, routing in routings(net).items():
                 first = routing.experts[:, 0].numpy()

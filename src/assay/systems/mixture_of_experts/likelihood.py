@@ -1,6 +1,6 @@
 """Rows of tokens as a decoder reads them, and what it thinks of them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,22 +10,24 @@ from torch.nn import functional
 from assay.parts.text.tokens import Rows
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 __all__ = ["enclosed", "row_nats"]
 
 
-def enclosed(rows: Rows, begin: int, pad: int) -> Tensor:
+def enclosed(rows: Rows, config: "PreTrainedConfig") -> Tensor:
     """Rows behind ``<s>``, filled up with padding.
 
     Args:
         rows: Content ``[rows, length]``.
-        begin: Id of ``<s>``.
-        pad: Id of the padding.
+        config: Of the decoder, whose ids of ``<s>`` and padding are taken; a decoder without
+            padding gets ``<s>`` there.
 
     Returns:
         Ids ``[rows, 1 + length]``.
     """
+    begin: Any = config.bos_token_id
+    pad = begin if config.pad_token_id is None else config.pad_token_id
     ids = torch.from_numpy(rows.ids.astype(np.int64))
     inside = torch.arange(ids.shape[1]) < torch.from_numpy(np.asarray(rows.lengths))[:, None]
     return functional.pad(ids.masked_fill(~inside, pad), (1, 0), value=begin)
@@ -38,8 +40,7 @@ def row_nats(net: "PreTrainedModel", rows: Rows) -> np.ndarray:
         net: A decoder, in evaluation mode.
         rows: Content ``[rows, length]``.
     """
-    config = net.config
-    ids = enclosed(rows, config.bos_token_id, config.pad_token_id).to(net.device)
+    ids = enclosed(rows, net.config).to(net.device)
     lengths = torch.from_numpy(np.asarray(rows.lengths)).to(net.device)
     counted = torch.arange(ids.shape[1] - 1, device=net.device) < lengths[:, None]
     with torch.inference_mode():

@@ -235,7 +235,7 @@ class SparseDecoderModel(_Pretrained):
         routed = None
         if attention_mask is not None and attention_mask.ndim == 2:
             routed = attention_mask[:, -x.shape[1] :] != 0
-        x = x + self._places(position_ids, before + x.shape[1]).to(x.dtype)
+        x = x + self._places(position_ids).to(x.dtype)
         x = F.dropout(x, self.config.dropout, self.training)
         for layer in self.layers:
             x = layer(x, seen, past_key_values, routed)
@@ -244,13 +244,15 @@ class SparseDecoderModel(_Pretrained):
             past_key_values=past_key_values if use_cache else None,
         )
 
-    def _places(self, position_ids: Tensor, length: int) -> Tensor:
+    def _places(self, position_ids: Tensor) -> Tensor:
         """What is added to the embeddings ``[rows, length, width]``."""
         if self.config.position_embedding_type == "sinusoidal":
             return _sinusoids(position_ids + FIRST_POSITION, self.config.hidden_size)
-        if length > (limit := self.config.max_position_embeddings):
+        last, limit = int(position_ids.max()), self.config.max_position_embeddings
+        if last >= limit:
             raise DataError(
-                f"a row of {length} tokens", accepted=f"no more than the {limit} learned positions"
+                f"a row of {last + 1} tokens",
+                accepted=f"no more than the {limit} learned positions",
             )
         return self.positions(position_ids)
 

@@ -57,7 +57,7 @@ def prime(
     """
     from assay.parts.text.tokenizer import load_tokenizer
     from assay.parts.training.torch_state import own_threads
-    from assay.systems.mixture_of_experts.folders import load_decoder
+    from assay.systems.mixture_of_experts.folders import NEEDED, load_decoder
 
     if shots > len(task.train):
         raise ParameterError(
@@ -66,7 +66,7 @@ def prime(
     random, correct, cut = np.random.default_rng(seed), np.zeros(len(task.test)), 0
     draws = runs if shots else 1
     with own_threads(running_step().threads):
-        net, words = load_decoder(model), load_tokenizer(model)
+        net, words = load_decoder(model), load_tokenizer(model, NEEDED)
         for run in range(draws):
             shown = [
                 [task.train[k] for k in random.permutation(len(task.train))[:shots]]

@@ -69,14 +69,13 @@ def training_seconds(
     rows_of, taken = equal_shares(kinds, batch, seed=0), np.zeros((steps, len(models)))
     with own_threads(1):
         nets = [load_decoder(folder) for folder in models]
-        begin, pad = nets[0].config.bos_token_id, nets[0].config.pad_token_id
         recipe = Recipe(steps=steps, rate=RATE, precision=precision)
         runs = [
             Training(net, training_loss, recipe, task().scratch() / str(number), 0, sharded=False)
             for number, net in enumerate(nets)
         ]
         for step in range(steps):
-            given = {"ids": enclosed(rows_of(step), begin, pad)}
+            given = {"ids": enclosed(rows_of(step), nets[0].config)}
             for number, run in enumerate(runs):
                 before = time.process_time()
                 run.take(step, [given])

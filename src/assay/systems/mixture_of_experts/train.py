@@ -16,7 +16,7 @@ from assay.systems.mixture_of_experts import costs
 from assay.systems.mixture_of_experts.data import equal_shares, open_kinds
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel
 
 __all__ = ["Pretrained", "pretrain"]
 
@@ -98,10 +98,10 @@ def pretrain(
         seed: Seed of weights, order and routing.
     """
     from assay.parts.text.tokenizer import check_fits, load_tokenizer
-    from assay.systems.mixture_of_experts.folders import load_decoder, save_decoder
+    from assay.systems.mixture_of_experts.folders import NEEDED, load_decoder, save_decoder
     from assay.systems.mixture_of_experts.model import new_decoder
 
-    words, scratch = load_tokenizer(tokenizer), task().scratch()
+    words, scratch = load_tokenizer(tokenizer, NEEDED), task().scratch()
     if start is None:
         net: Any = new_decoder(
             vocabulary=len(words), width=width, layers=layers, heads=heads, experts=experts,
@@ -118,7 +118,7 @@ def pretrain(
         weight_decay=weight_decay, precision=precision, checkpoint_every=CHECKPOINT_EVERY,
         keep_at=tuple(sorted({round(k * steps / PROBES) for k in range(PROBES + 1)})),
     )  # fmt: skip
-    records = _train(net, words, tokens, length, batch, recipe, scratch, seed)
+    records = _train(net, tokens, length, batch, recipe, scratch, seed)
     seen = steps * batch * length
     paid = _costs(net, seen, length, batch, records)
     save_decoder(scratch / "model", net, words, {"tokens": f"{seen:,} seen", "seed": seed})
@@ -127,8 +127,7 @@ def pretrain(
 
 
 def _train(
-    net: "PreTrainedModel", words: "PreTrainedTokenizerFast", tokens: Path, length: int,
-    batch: int, recipe: Recipe, scratch: Path, seed: int,
+    net: Any, tokens: Path, length: int, batch: int, recipe: Recipe, scratch: Path, seed: int,
 ) -> Records:  # fmt: skip
     """Train in place; the curve of the loss, and of the routers' health on rows of the first step.
 
@@ -140,10 +139,9 @@ def _train(
     from assay.systems.mixture_of_experts.likelihood import enclosed
     from assay.systems.mixture_of_experts.model import training_loss
 
-    begin, pad = int(str(words.bos_token_id)), int(str(words.pad_token_id))
     kinds = [stream_rows(k.train, length - 1) for k in open_kinds(tokens) if k.train is not None]
     rows_of = equal_shares(kinds, batch, seed)
-    looked_at = enclosed(rows_of(0), begin, pad)[:PROBE_ROWS]
+    looked_at = enclosed(rows_of(0), net.config)[:PROBE_ROWS]
     health: dict[int, list[dict[str, Any]]] = {}
 
     def look(step: int, model: "PreTrainedModel") -> None:
@@ -152,7 +150,7 @@ def _train(
             task().event("router", training_step=step, **found)
 
     fitted = fit(
-        net, lambda step: [{"ids": enclosed(rows_of(step), begin, pad)}], training_loss, recipe,
+        net, lambda step: [{"ids": enclosed(rows_of(step), net.config)}], training_loss, recipe,
         folder=scratch / "checkpoints", seed=seed, on_keep=look,
     )  # fmt: skip
     records = Records(row for row in fitted.records() if row["measure"] != "training_flops")
