@@ -130,7 +130,7 @@ def noise_ablation() -> Study:
                 "seconds. Nothing has been learned by then.",
             ),
             "small": Preset(
-                set={"prose_fit.budget_tokens": 750_000},
+                set={"prose_fit.budget_tokens": 750_000, "prose_tokens.validation_share": 0.15},
                 note="Eight rows at 1.5 million tokens and three on documentation at half of that, "
                 "five seeds; about an hour on two cores.",
             ),

@@ -23,12 +23,12 @@ import torch.distributed as dist
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from assay.errors import ParameterError, StepError
+from assay.errors import ParameterError
 from assay.parts.training import processes
 from assay.systems.mixture_of_experts.dispatch import apply_experts
 from assay.systems.mixture_of_experts.layer import Mixture
 from assay.systems.mixture_of_experts.model import mixtures
-from assay.systems.mixture_of_experts.routing import Routing, route
+from assay.systems.mixture_of_experts.routing import Routing
 
 __all__ = ["SpreadMixture", "spread"]
 
@@ -90,11 +90,7 @@ class SpreadMixture(Mixture):
             routed: Which are not padding; all if not given.
         """
         tokens = hidden.flatten(0, -2)
-        seen = None if routed is None else routed.flatten()
-        try:
-            self.last = route(self.gate(tokens), self.policy, routed=seen, training=self.training)
-        except StepError as error:
-            raise error.at(f"mixture of layer {self.layer}") from error
+        self.last = self.routing(tokens, routed)
         road = _plan(self.last, len(self.up))
         arrived = _Exchange.apply(tokens.index_select(0, road.tokens), road.sent, road.received)
         answers = _Exchange.apply(self._answers(arrived, road), road.received, road.sent)

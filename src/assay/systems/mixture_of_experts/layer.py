@@ -103,12 +103,22 @@ class Mixture(nn.Module):
             StepError: If the gate gives what is not a number.
         """
         tokens = hidden.flatten(0, -2)
+        self.last = self.routing(tokens, routed)
+        return mix(tokens, self.last, self.weights(), self.kernel).view(hidden.shape)
+
+    def routing(
+        self, tokens: Float[Tensor, "tokens width"], routed: Bool[Tensor, "*rows"] | None
+    ) -> Routing:
+        """Where the tokens go.
+
+        Raises:
+            StepError: If the gate gives what is not a number.
+        """
         seen = None if routed is None else routed.flatten()
         try:
-            self.last = route(self.gate(tokens), self.policy, routed=seen, training=self.training)
+            return route(self.gate(tokens), self.policy, routed=seen, training=self.training)
         except StepError as error:
             raise error.at(f"mixture of layer {self.layer}") from error
-        return mix(tokens, self.last, self.weights(), self.kernel).view(hidden.shape)
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the last pass, whose graph can be neither copied nor written."""
