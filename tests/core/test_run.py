@@ -15,7 +15,7 @@ import pytest
 from assay.core.claims import Check, Claim
 from assay.core.component import component
 from assay.core.decisions import Preset, sweep
-from assay.core.estimands import difference
+from assay.core.estimands import difference, ratio
 from assay.core.files import to_yaml
 from assay.core.garbage import find_garbage
 from assay.core.index import Index
@@ -234,6 +234,23 @@ def test_a_run_without_records_has_an_empty_table(tmp_path):
     for made in (none, values):
         assert len(made.records) == 0
         assert {"measure", "value", "unit", "step", "seed", "trial"} <= set(made.records.columns)
+
+
+def test_a_step_without_records_stands_in_no_claims_way(tmp_path):
+    flow = Workflow("some")
+    flow.step("a", nothing)
+    flow.step("b", noisy)
+    study = Study(
+        flow,
+        decisions={"level": sweep("b.level", [1.0, 2.0])},
+        claims=[Claim(id="C1", sentence="s", source="t", direction="above", deterministic=True,
+                      estimand=ratio("height", "level", 2.0, 1.0))],
+        seeds=5,
+    )  # fmt: skip
+
+    made = study.run(workers=0, progress=False, report=False)
+
+    assert made.claims[0]["verdict"] == "holds"
 
 
 def test_a_member_given_as_a_path_is_found_again(tmp_path):

@@ -25,6 +25,8 @@ def collect(plan: Plan, driver: Driver, store: Store) -> Any:
                     if artifact.digest not in read:
                         read[artifact.digest] = store.get(artifact, Records).frame()
                     frame = read[artifact.digest].copy()
+                    if frame.empty:  # its columns have no types, and would take those of the others
+                        continue
                     twins = sorted({*frame.columns} & {*trial.choices})
                     if twins:
                         raise ClaimError(
