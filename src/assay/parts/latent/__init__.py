@@ -1,0 +1,1 @@
+"""Latent variables: diagonal Gaussians, their generalised products, and mixtures of them."""
