@@ -11,6 +11,7 @@ from assay.systems.mixture_of_experts.choices import (
     STORY_CHOICES,
     read_choices,
     story_choices,
+    story_garments,
 )
 
 GOOD = {"prompt": "The sky is", "options": ["blue", "loud"], "answer": 0}
@@ -59,6 +60,19 @@ def test_a_blank_is_filled_by_whom_the_rest_is_true_of():
         assert choice.prompt.count(BLANK) == 1
         rest = choice.prompt.partition(BLANK)[2]
         assert rest == f" was the {person.job} in the {person.colour} {facts.item}."
+
+
+def test_a_garment_is_named_in_its_story_and_no_other_is():
+    task = story_garments(train=250, test=50, seed=4)
+    garments = set(task.labels)
+
+    assert (task.kind, len(task.train), len(task.test)) == ("classification", 250, 50)
+    assert len(garments) == 10
+    for example in [*task.train, *task.test]:
+        words = set(example.text.replace(",", " ").replace(".", " ").split())
+        assert words & garments == {example.target}
+    assert task == story_garments(train=250, test=50, seed=4)
+    assert not {e.text for e in task.train} & {e.text for e in task.test}
 
 
 def test_a_file_of_ones_own_is_read(tmp_path):

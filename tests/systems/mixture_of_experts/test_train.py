@@ -28,9 +28,10 @@ from assay.systems.mixture_of_experts.data import (
 )
 from assay.systems.mixture_of_experts.evaluate import perplexities, speed_ups
 from assay.systems.mixture_of_experts.health import MEASURES, router_health
+from assay.systems.mixture_of_experts.model import new_decoder
 from assay.systems.mixture_of_experts.priming import prime, questions_of, tokens_of
 from assay.systems.mixture_of_experts.timing import training_seconds
-from assay.systems.mixture_of_experts.train import pretrain
+from assay.systems.mixture_of_experts.train import pretrain, rows_to_a_multiple_of
 from assay.systems.mixture_of_experts.upcycling import upcycle
 
 SMALL = {"width": 16, "layers": 2, "heads": 2, "length": 32, "batch": 4, "seed": 3}
@@ -91,6 +92,17 @@ def test_the_costs_are_those_of_the_shape_and_the_tokens(trained):
     dense, sparse = (made.costs["actual_flops"].item() for made in trained)
     assert dense < trained[0].costs["flops"].item()  # nothing is computed twice
     assert sparse > dense
+
+
+@pytest.mark.parametrize(("experts", "precision", "multiple"),
+                         [(4, "fp32", 1), (4, "bf16", 64), (32, "bf16", 32)])  # fmt: skip
+def test_rows_that_fill_up_an_expert_are_those_of_the_precision_of_training(
+    experts, precision, multiple
+):
+    net = new_decoder(vocabulary=30, width=8, layers=2, heads=1, positions=8, experts=experts)
+
+    assert net.dtype == torch.float32
+    assert rows_to_a_multiple_of(net, experts, precision) == multiple
 
 
 def test_an_equal_seed_gives_equal_bits_and_another_does_not(step, kinds, trained):

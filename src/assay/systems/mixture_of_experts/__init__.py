@@ -9,6 +9,11 @@ SYSTEM = System(
     "Experts, EMNLP, arXiv 2112.10684",
     studies={
         "language_modelling": "assay.systems.mixture_of_experts.study:language_modelling",
+        "priming": "assay.systems.mixture_of_experts.study_priming:priming",
+        "finetuning": "assay.systems.mixture_of_experts.study_finetuning:finetuning",
+        "routing": "assay.systems.mixture_of_experts.study_routing:routing",
+        "cost": "assay.systems.mixture_of_experts.study_cost:cost",
+        "upcycling": "assay.systems.mixture_of_experts.study_upcycling:upcycling",
     },
     main="language_modelling",
     extra="language",

@@ -1,4 +1,4 @@
-"""Multiple-choice tasks: sets made from stories, and a reader for the reader's own.
+"""Multiple-choice tasks, and one of classes: sets made from stories, and a reader for one's own.
 
 A choice is a prompt, options that go on from it or fill its blank, and the number of the right one.
 What is scored is told by the task, see `priming`.
@@ -14,10 +14,21 @@ import numpy as np
 from pydantic import PositiveInt
 
 from assay.core.component import File, Seed, component
+from assay.core.records import Key, Records
 from assay.errors import DataError
 from assay.parts.text.stories import Story, questions, story
+from assay.parts.text.tasks import Example, Task
 
-__all__ = ["BLANK", "STORY_CHOICES", "Choice", "Choices", "read_choices", "story_choices"]
+__all__ = [
+    "BLANK",
+    "STORY_CHOICES",
+    "Choice",
+    "Choices",
+    "marked",
+    "read_choices",
+    "story_choices",
+    "story_garments",
+]
 
 BLANK = "_"
 Scoring = Literal["mean", "unconditional", "suffix"]
@@ -55,6 +66,32 @@ class Choices:
     scoring: Scoring
     train: list[Choice]
     test: list[Choice]
+
+    @property
+    def chances(self) -> np.ndarray:
+        """How often guessing is right ``[test]``: one over the number of options."""
+        return np.array([1 / len(choice.options) for choice in self.test])
+
+
+def marked(correct: np.ndarray, chances: np.ndarray, **keys: Key) -> Records:
+    """Examples that were answered, as records.
+
+    Args:
+        correct: Whether each was right, or how often ``[examples]``, in [0, 1].
+        chances: How often saying something regardless is right ``[examples]``, in [0, 1].
+        keys: What the records belong to.
+
+    Returns:
+        Of each ``item``, counted from 0, ``correct`` and ``above_chance``, by how much that is more
+        than guessing; and over all the ``accuracy`` and the ``chance``.
+    """
+    records = Records()
+    for item, (share, chance) in enumerate(zip(correct, chances, strict=True)):
+        records.add("correct", share, "1", item=item, **keys)
+        records.add("above_chance", share - chance, "1", item=item, **keys)
+    records.add("accuracy", correct.mean(), "1", **keys)
+    records.add("chance", chances.mean(), "1", **keys)
+    return records
 
 
 class Made(NamedTuple):
@@ -126,6 +163,22 @@ def story_choices(
 
     every = [choice(index) for index in range(train + test)]
     return Choices(name, made.scoring, every[:train], every[train:])
+
+
+@component(version="1", requires=("numpy",))
+def story_garments(*, train: PositiveInt = 300, test: PositiveInt = 200, seed: Seed) -> Task:
+    """Make a task of classes: which of ten garments the two characters of a story wear.
+
+    A story names one garment, once or more, and no other.
+
+    Args:
+        train: Examples to learn from.
+        test: Examples to be measured on.
+        seed: Seed of the stories.
+    """
+    told = [story(seed, index) for index in range(train + test)]
+    every = [Example(each.text, each.facts.item) for each in told]
+    return Task("garments", "classification", every[:train], every[train:])
 
 
 @component(version="1")

@@ -14,7 +14,7 @@ layer. It leaves the router out, which adds E / (16 d) of a pair of experts: wit
 at width 4096, 4 % at 768 and an eighth at 256.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -33,6 +33,7 @@ __all__ = [
     "active_parameters",
     "actual_training_flops",
     "computed_slots",
+    "dense_twin",
     "forward_flops",
     "gpu_days",
     "parameters",
@@ -106,6 +107,29 @@ class Shape:
         """Family and width, and of a sparse model its experts: ``dense-128``, ``sparse-128x8``."""
         experts = f"x{self.experts}" if self.mixtures else ""
         return f"{self.family}-{self.width}{experts}"
+
+
+def dense_twin(shape: Shape) -> Shape:
+    """The dense shape that costs a token as many operations, by the paper's count.
+
+    Its feed-forward layers are all of one width, so wide that together they take what the choices
+    of the mixtures and the dense layers between them take.
+
+    Raises:
+        ParameterError: If that is not a whole number.
+
+    Example:
+        >>> sparse = Shape(layers=4, width=8, inner=32, heads=1, vocabulary=9, length=4, experts=8)
+        >>> dense_twin(sparse).inner
+        48
+    """
+    total = shape.inner * (shape.layers + shape.mixtures * (shape.choices - 1))
+    if total % shape.layers:
+        raise ParameterError(
+            f"{shape.mixtures} mixtures in {shape.layers} layers have no dense twin",
+            accepted="such that the twin's layers get equal whole widths",
+        )
+    return replace(shape, inner=total // shape.layers, experts=0)
 
 
 # -- parameters and memory ----------------------------------------------------------------------
@@ -335,8 +359,8 @@ def published_costs(tokens: float = TRAINING_TOKENS) -> Records:
 
     The measures are those of a trained model, without seconds: ``parameters``,
     ``active_parameters``, ``training_flops``, ``training_flops_actual`` (router counted, no empty
-    slots, activations recomputed), ``memory_bytes`` (`training_memory`), ``checkpoint_bytes`` and
-    ``gpu_days``.
+    slots, activations recomputed), ``memory_bytes`` (`training_memory`), ``checkpoint_bytes``,
+    ``weights_bytes`` (16 bits a parameter, as models are passed on) and ``gpu_days``.
     """
     records = Records()
     for name, (family, _, shape) in PUBLISHED.items():
@@ -350,6 +374,7 @@ def published_costs(tokens: float = TRAINING_TOKENS) -> Records:
              "FLOP"),
             ("memory_bytes", memory.total, "byte"),
             ("checkpoint_bytes", memory.checkpoint, "byte"),
+            ("weights_bytes", memory.weights, "byte"),
             ("gpu_days", gpu_days(flops), "d"),
         ):  # fmt: skip
             records.add(measure, value, unit, model=name, family=family)

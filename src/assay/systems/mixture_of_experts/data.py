@@ -166,22 +166,28 @@ def _domains(folder: Path) -> dict[str, Domain]:
 
 @component(version="1", requires=("tokenizers", "transformers"))
 def shared_tokenizer(
-    texts: Path, *, vocabulary: Vocabulary = 4096, of: Folder | None = None
+    texts: Path,
+    model: Path | None = None,
+    *,
+    vocabulary: Vocabulary = 4096,
+    of: Folder | None = None,
 ) -> Path:
     """Train a byte-level BPE on the kinds that models are trained on, or take that of a model.
 
     Args:
         texts: Folder of kinds.
+        model: Folder of a model from another step, to use its tokenizer instead.
         vocabulary: Entries at most, see `bpe`.
-        of: Folder of a model or tokenizer in Hugging Face layout, to use its tokenizer instead.
+        of: Folder of a model or tokenizer in Hugging Face layout, to use its tokenizer; that of
+            ``model`` then does not count.
 
     Returns:
         Folder of the tokenizer in Hugging Face layout.
     """
-    folder = task().scratch() / "tokenizer"
-    if of is not None:
+    folder, theirs = task().scratch() / "tokenizer", of or model
+    if theirs is not None:
         shutil.rmtree(folder, ignore_errors=True)
-        load_tokenizer(of, NEEDED).save_pretrained(folder)
+        load_tokenizer(theirs, NEEDED).save_pretrained(folder)
         return folder
     trained = [texts / name for name, domain in _domains(texts).items() if domain == "in"]
     total, context = sum(corpus_facts(corpus)["documents"] for corpus in trained), task()

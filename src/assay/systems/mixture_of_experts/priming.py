@@ -18,14 +18,14 @@ from assay.core.component import Seed, component
 from assay.core.records import Records
 from assay.core.task import task as running_step
 from assay.errors import DataError, ParameterError
-from assay.systems.mixture_of_experts.choices import BLANK, Choice, Choices
+from assay.systems.mixture_of_experts.choices import BLANK, Choice, Choices, marked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from assay.parts.text.scoring import Question
 
-__all__ = ["prime", "questions_of", "tokens_of"]
+__all__ = ["filled", "gained", "prime", "questions_of", "tokens_of"]
 
 AT_ONCE = 50  # examples
 NOTHING = "Answer:"
@@ -51,7 +51,7 @@ def prime(
         seed: Seed of the demonstrations.
 
     Returns:
-        ``correct`` of each ``item``, the mean over the runs, ``accuracy`` over all, and
+        What `choices.marked` makes of the examples, each counted right in a share of the runs, and
         ``cut_prompts``, the share of prompts that lost their beginning; with keys ``task`` and
         ``shots``.
     """
@@ -79,12 +79,39 @@ def prime(
                 cut += shortened
                 done = run * len(task.test) + min(part.stop, len(task.test))
                 running_step().progress(done, draws * len(task.test), "prompts")
-    records, keys = Records(), {"task": task.name, "shots": shots}
-    for item, share in enumerate(correct / draws):
-        records.add("correct", share, item=item, **keys)
-    records.add("accuracy", correct.mean() / draws, **keys)
-    records.add("cut_prompts", cut / (draws * len(task.test)), **keys)
+    keys: dict[str, str | int] = {"task": task.name, "shots": shots}
+    records = marked(correct / draws, task.chances, **keys)
+    records.add("cut_prompts", cut / (draws * len(task.test)), "1", **keys)
     return records
+
+
+@component(version="1")
+def gained(before: Records, after: Records) -> Records:
+    """What demonstrations or training add to what a model picks rightly, example by example.
+
+    Args:
+        before: What was found without, with ``correct`` of each ``task`` and ``item``.
+        after: What was found with, of the same examples.
+
+    Returns:
+        ``gain``: ``correct`` after less ``correct`` before, with the keys of ``after``.
+
+    Raises:
+        DataError: If the examples are not the same.
+    """
+    was = {(row["task"], row["item"]): row["value"] for row in _correct(before)}
+    now = {(row["task"], row["item"]): row for row in _correct(after)}
+    if set(was) != set(now):
+        raise DataError(
+            f"{len(set(was) ^ set(now))} examples on one side only", where="gain",
+            accepted="the same examples before and after",
+        )  # fmt: skip
+    change = {example: row["value"] - was[example] for example, row in now.items()}
+    return Records(now[k] | {"measure": "gain", "value": value} for k, value in change.items())
+
+
+def _correct(records: Records) -> list[dict[str, Any]]:
+    return [row for row in records if row["measure"] == "correct"]
 
 
 def tokens_of(words: "PreTrainedTokenizerFast", text: str) -> list[int]:
@@ -130,7 +157,7 @@ def questions_of(
     from assay.parts.text.scoring import Question, split_question
 
     begin: Any = words.bos_token_id
-    before = "".join(f"{_filled(task, each, each.options[each.answer])}\n" for each in shown)
+    before = "".join(f"{filled(task, each, each.options[each.answer])}\n" for each in shown)
     if task.scoring == "suffix":
         head, _, tail = choice.prompt.partition(BLANK)
         suffix = tokens_of(words, tail)
@@ -138,7 +165,7 @@ def questions_of(
         room = _room(most, len(suffix))
         asked = [Question([begin, *each[-room:]], [suffix]) for each in heads]
         return Asked(asked, max(map(len, heads)) > room)
-    texts = [before + _filled(task, choice, option) for option in choice.options]
+    texts = [before + filled(task, choice, option) for option in choice.options]
     prefix, options = split_question([tokens_of(words, text) for text in texts])
     room = _room(most, max(map(len, options)))
     asked = [Question([begin, *prefix[-room:]], options)]
@@ -154,8 +181,8 @@ def _room(most: int, longest: int) -> int:
     return most - 1 - longest
 
 
-def _filled(task: Choices, choice: Choice, option: str) -> str:
-    """The prompt with an option in its blank, or behind it."""
+def filled(task: Choices, choice: Choice, option: str) -> str:
+    """The prompt of a choice with an option in its blank, or behind it."""
     if task.scoring == "suffix":
         return choice.prompt.replace(BLANK, option)
     return f"{choice.prompt} {option}"

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt
 from assay.core.component import Folder, Seed, component
 from assay.core.records import Records
 from assay.core.task import task
+from assay.errors import ParameterError
 from assay.parts.text.tokens import stream_rows
 from assay.parts.training.recipe import Precision, Recipe, Schedule, steps_for
 from assay.systems.mixture_of_experts import costs
@@ -18,7 +19,7 @@ from assay.systems.mixture_of_experts.data import equal_shares, open_kinds
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["Pretrained", "pretrain"]
+__all__ = ["Pretrained", "pretrain", "rows_to_a_multiple_of"]
 
 CHECKPOINT_EVERY = 100  # steps
 PROBES = 10  # points of the curves of router health
@@ -48,6 +49,7 @@ class Pretrained(NamedTuple):
 def pretrain(
     tokens: Path,
     tokenizer: Path,
+    begun: Path | None = None,
     *,
     start: Folder | None = None,
     width: Annotated[int, Field(ge=8, multiple_of=8)] = 128,
@@ -75,8 +77,9 @@ def pretrain(
     Args:
         tokens: Folder of `kind_tokens`; the kinds in it that are trained on have equal shares.
         tokenizer: Folder of the tokenizer.
-        start: Folder of a decoder to go on from, see `upcycling`; a new one if not given, and what
+        begun: Folder of a decoder to go on from, see `upcycling`; a new one if not given, and what
             the folder says stands in the place of the shape and of the routing asked for.
+        start: The same, if it is not made by another step.
         width: Width of the hidden states; feed-forward layers and experts are four times as wide.
         layers: Blocks.
         heads: Attention heads.
@@ -96,13 +99,20 @@ def pretrain(
         weight_decay: Decay of matrices.
         precision: fp32, bf16 with fp32 copies, or what is faster here.
         seed: Seed of weights, order and routing.
+
+    Raises:
+        ParameterError: If there are two decoders to go on from.
+        DataError: If the decoder does not know the tokens.
     """
     from assay.parts.text.tokenizer import check_fits, load_tokenizer
     from assay.systems.mixture_of_experts.folders import NEEDED, load_decoder, save_decoder
     from assay.systems.mixture_of_experts.model import new_decoder
 
-    words, scratch = load_tokenizer(tokenizer, NEEDED), task().scratch()
-    if start is None:
+    if begun and start:
+        raise ParameterError("two decoders to go on from", where="start",
+                             accepted="one, from another step or as start")  # fmt: skip
+    words, scratch, folder = load_tokenizer(tokenizer, NEEDED), task().scratch(), begun or start
+    if folder is None:
         net: Any = new_decoder(
             vocabulary=len(words), width=width, layers=layers, heads=heads, experts=experts,
             expert_every=expert_every, choices=choices, second=second,
@@ -110,8 +120,8 @@ def pretrain(
             balance_weight=balance_weight, positions=length, seed=seed,
         )  # fmt: skip
     else:
-        net = load_decoder(start)
-        check_fits(words, net.config.vocab_size, str(start))
+        net = load_decoder(folder)
+        check_fits(words, net.config.vocab_size, str(folder))
     steps = steps_for(budget_tokens, batch * length)
     recipe = Recipe(
         steps=steps, rate=rate, warm_up=warm_up, schedule=schedule, betas=(0.9, 0.98),
@@ -120,7 +130,7 @@ def pretrain(
     )  # fmt: skip
     records = _train(net, tokens, length, batch, recipe, scratch, seed)
     seen = steps * batch * length
-    paid = _costs(net, seen, length, batch, records)
+    paid = _costs(net, seen, length, batch, precision, records)
     save_decoder(scratch / "model", net, words, {"tokens": f"{seen:,} seen", "seed": seed})
     keys = {key: paid[key].item() for key in ("model", "family")}
     return Pretrained(scratch / "model", paid, Records(row | keys for row in records))
@@ -162,7 +172,9 @@ def _train(
     return records
 
 
-def _costs(net: Any, tokens: int, length: int, batch: int, records: Records) -> pd.DataFrame:
+def _costs(
+    net: Any, tokens: int, length: int, batch: int, precision: Precision, records: Records
+) -> pd.DataFrame:
     """The row of costs of a model, which are also recorded."""
     from assay.systems.mixture_of_experts.model import shape_of
 
@@ -173,7 +185,7 @@ def _costs(net: Any, tokens: int, length: int, batch: int, records: Records) -> 
         "steps": tokens // (batch * length),
         "flops": costs.training_flops(shape, tokens),
         "actual_flops": costs.actual_training_flops(
-            shape, tokens, slots=_slots(net, batch, length)
+            shape, tokens, slots=_slots(net, batch, length, precision)
         ),
     }
     records.add("active_parameters", costs.active_parameters(shape))
@@ -184,19 +196,38 @@ def _costs(net: Any, tokens: int, length: int, batch: int, records: Records) -> 
     return pd.DataFrame([paid])
 
 
-def _slots(net: Any, batch: int, length: int) -> float | None:
+def _slots(net: Any, batch: int, length: int, precision: Precision) -> float | None:
     """Rows that a mixture computes for each token of a step, those that fill up included.
 
     Where the kernel fills the rows of an expert up to a multiple, as if all experts got as many.
     """
-    from assay.systems.mixture_of_experts import dispatch
     from assay.systems.mixture_of_experts.model import mixtures
 
     layers = mixtures(net)
     if not layers:
         return None
     experts, tokens = len(layers[0].up), batch * (length - 1)
-    padded = dispatch.fastest(net.device.type, net.dtype, training=True) == "padded"
-    multiple = dispatch.padding(net.dtype, experts) if padded else 1
     loads = np.full(experts, -(-layers[0].policy.choices * tokens // experts))
+    multiple = rows_to_a_multiple_of(net, experts, precision)
     return costs.computed_slots(loads, multiple=multiple) / tokens
+
+
+def rows_to_a_multiple_of(net: "PreTrainedModel", experts: int, precision: Precision) -> int:
+    """What training fills the rows of an expert up to a multiple of; 1 where it does not.
+
+    Args:
+        net: The decoder.
+        experts: Experts of a mixture.
+        precision: The precision asked for; it is that of the products, and the weights in ``net``
+            are in fp32 whatever it is.
+    """
+    import torch
+
+    from assay.parts.training.precision import choose
+    from assay.systems.mixture_of_experts import dispatch
+
+    bf16 = choose(net, precision).precision == "bf16"
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    if dispatch.fastest(net.device.type, dtype, training=True) != "padded":
+        return 1
+    return dispatch.padding(dtype, experts)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from assay.systems.mixture_of_experts.model import SparseDecoderForCausalLM
 
-__all__ = ["ACCEPTED", "from_dense", "sparse_copy", "upcycle"]
+__all__ = ["ACCEPTED", "from_dense", "sparse_copy", "tokenizer_in", "upcycle"]
 
 ACCEPTED = (KIND, "gpt2", "xglm")
 """Values of ``model_type`` that a dense decoder can have."""
@@ -68,11 +68,11 @@ def upcycle(
         capacity_factor=capacity_factor, balance_weight=balance_weight,
     )  # fmt: skip
     card = {"made from": folder.name, "noise": noise, "seed": seed}
-    save_decoder(task().scratch() / "model", model, _tokenizer_in(folder), card)
+    save_decoder(task().scratch() / "model", model, tokenizer_in(folder), card)
     return task().scratch() / "model"
 
 
-def _tokenizer_in(folder: Path) -> "PreTrainedTokenizerFast | None":
+def tokenizer_in(folder: Path) -> "PreTrainedTokenizerFast | None":
     """The tokenizer beside a model, if there is one."""
     from assay.parts.text.tokenizer import FILES, load_tokenizer
 
