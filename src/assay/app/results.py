@@ -8,13 +8,16 @@ paper card from those files. Nobody edits either by hand; the house tests compar
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from assay.core.charts import summarise, told
+from assay.core.charts import summarise
 from assay.core.claims import number
+from assay.core.estimands import AnyEstimand
 from assay.core.run import Run
 from assay.core.store import write_text
+from assay.core.study import Study
 from assay.core.system import System, find_system, systems
 from assay.core.wording import passed
 
@@ -22,20 +25,34 @@ PRESET = "small"
 KEPT = ("study", "preset", "trials", "libraries", "platform")
 
 
-def committed(run: Run, decisions: list[str]) -> dict[str, Any]:
-    """What is kept of a run: verdicts and means of measures; nothing of the host."""
+def committed(run: Run, study: Study) -> dict[str, Any]:
+    """What is kept of a run: verdicts, and what they stand on; nothing of the host."""
     summary = {key: run.summary[key] for key in KEPT}
     summary["claims"] = run.claims
     summary["checks"] = run.checks
     summary["minutes"] = round(run.summary["seconds"] / 60, 1)
-    summary["measures"] = [
-        {"measure": measure, **row}
-        for measure, labels in told(run.records).items()
-        for row in json.loads(
-            summarise(run.records, measure, [*decisions, *labels]).to_json(orient="records")
-        )
-    ]
+    summary["measures"] = list(_measures(run.records, study))
     return summary
+
+
+def _measures(records: Any, study: Study) -> Iterator[dict[str, Any]]:
+    """Means of the measures that claims are about, of the choices and keys they are about."""
+    estimands = [claim.estimand for claim in study.claims]
+    for measure in dict.fromkeys(e.measure for e in estimands):
+        about = [e for e in estimands if e.measure == measure]
+        keys = [key for e in about for key in (*e.where, *_compared(e))]
+        by = list(dict.fromkeys([*study.decisions, *keys]))
+        if measure not in set(records["measure"]):
+            continue
+        rows = json.loads(summarise(records, measure, by).to_json(orient="records"))
+        for row in rows:
+            if any(all(row.get(k) == v for k, v in e.where.items()) for e in about):
+                yield {"measure": measure, **row}
+
+
+def _compared(estimand: AnyEstimand) -> list[str]:
+    """The key whose values an estimand sets side by side."""
+    return [getattr(estimand, name) for name in ("decision", "along") if hasattr(estimand, name)]
 
 
 def results_section(folder: Path) -> str:
@@ -92,7 +109,7 @@ def main(names: list[str]) -> None:
                 continue
             run = study.run(PRESET)
             (folder / "results").mkdir(exist_ok=True)
-            text = json.dumps(committed(run, list(study.decisions)), indent=1)
+            text = json.dumps(committed(run, study), indent=1)
             write_text(folder / "results" / f"{name}.{PRESET}.json", f"{text}\n")
         write_card(folder)
 
