@@ -306,6 +306,15 @@ def test_an_unconditional_score_is_of_the_same_options_after_nothing(words):
     assert words.decode(nothing.prefix[1:]) == "Answer:"
 
 
+def test_what_options_share_is_read_before_them_after_nothing_too(words):
+    task = Choices("t", "unconditional", [], [])
+    options = ["the house", "the river"]
+    asked, _ = questions_of(words, task, Choice("A b", options, 0), [], 200)
+    for question, before in zip(asked, ("A b", "Answer:"), strict=True):
+        whole = [words.decode([*question.prefix[1:], *option]) for option in question.options]
+        assert whole == [f"{before} {option}" for option in options]
+
+
 def test_a_suffix_is_scored_after_each_option(words):
     task = Choices("t", "suffix", [], [])
     asked, _ = questions_of(words, task, Choice("So _ ran home.", ["Ann", "Ben"], 0), [], 200)

@@ -170,7 +170,9 @@ def questions_of(
     room = _room(most, max(map(len, options)))
     asked = [Question([begin, *prefix[-room:]], options)]
     if task.scoring == "unconditional":
-        asked.append(Question([begin, *tokens_of(words, NOTHING)], options))
+        alone = [tokens_of(words, f"{NOTHING} {option}") for option in choice.options]
+        shared, options = split_question(alone)
+        asked.append(Question([begin, *shared], options))
     return Asked(asked, len(prefix) > room)
 
 

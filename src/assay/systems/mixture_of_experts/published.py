@@ -22,38 +22,35 @@ __all__ = ["REPORTED", "PublishedName", "Reported", "closed_form", "published_mo
 PublishedName = Literal[
     "125M", "355M", "1.3B", "2.7B", "6.7B", "13B", "15B", "52B", "207B", "1.1T"
 ]  # fmt: skip
-ZETTA = 1e21
 
 
 class Reported(NamedTuple):
     """What is reported of a model that saw 300 billion tokens.
 
     Attributes:
-        zflops: Its training in 1e21 operations, in hundredths, rounded or cut off.
-        days: The same in whole days of a V100 at 30 TFLOP/s.
+        days: Its training in whole days of a V100 at 30 TFLOP/s.
         parameters: Its parameters, where more than the name tells them.
         length: Tokens of a row for which the days are told.
     """
 
-    zflops: float
     days: int
     parameters: float | None = None
     length: int = 2048
 
 
 REPORTED: dict[str, Reported] = {
-    "125M": Reported(0.36, 140),
-    "355M": Reported(1.06, 408),
-    "1.3B": Reported(3.57, 1376),
-    "2.7B": Reported(7.08, 2730),
-    "6.7B": Reported(17.12, 6605),
-    "13B": Reported(32.67, 12605),
-    "15B": Reported(0.43, 166, 14.6e9),
-    "52B": Reported(1.30, 502, 51.8e9),
-    "207B": Reported(4.53, 1749, 207e9),
-    "1.1T": Reported(22.27, 8344, 1104e9, 1024),
+    "125M": Reported(140),
+    "355M": Reported(408),
+    "1.3B": Reported(1376),
+    "2.7B": Reported(2730),
+    "6.7B": Reported(6605),
+    "13B": Reported(12605),
+    "15B": Reported(166, 14.6e9),
+    "52B": Reported(502, 51.8e9),
+    "207B": Reported(1749, 207e9),
+    "1.1T": Reported(8344, 1104e9, 1024),
 }
-"""From the model card and a table of models in a public repository; operations by the formula."""
+"""From the model card and a table of models in a public repository."""
 
 
 @component(version="1", requires=("torch", "transformers"))
@@ -72,8 +69,8 @@ def published_models(
         By ``model`` and ``family``: the costs of `costs.published_costs`; ``parameter_error``, by
         how many parameters the model built differs from the formula; ``closed_form_error``, how far
         the count of operations layer by layer is from the paper's formula, as a share; and how far
-        the published figures are: ``zflops_error`` in ZFLOP and ``gpu_days_error`` in days, both of
-        300 billion tokens, and ``published_parameter_error`` as a share.
+        the published figures are: ``gpu_days_error`` in days, of 300 billion tokens, and
+        ``published_parameter_error`` as a share.
     """
     wanted = list(dict.fromkeys(models or PUBLISHED))
     records = Records(row for row in published_costs(tokens) if row["model"] in wanted)
@@ -94,7 +91,6 @@ def _errors(shape: Shape, said: Reported) -> list[tuple[str, float, str]]:
     found = [
         ("parameter_error", abs(count - parameters(shape)), "1"),
         ("closed_form_error", abs(flops / closed_form(shape, TRAINING_TOKENS) - 1), "1"),
-        ("zflops_error", abs(flops / ZETTA - said.zflops), "ZFLOP"),
         ("gpu_days_error", abs(days - said.days), "d"),
     ]
     if said.parameters is not None:

@@ -87,7 +87,8 @@ def _claims() -> list[Claim]:
         ),
         Claim(
             id="F2",
-            sentence="It adds more to a dense decoder than to a sparse one of equal operations",
+            sentence="Fine-tuning adds more right choices to a dense decoder than to a sparse one "
+            "of equal operations",
             source=f"{EXCEPT}; and {NOTES}",
             estimand=difference("gain", "decoder", DENSE, SPARSE),
             direction="above",

@@ -128,7 +128,8 @@ def _claims() -> list[Claim]:
          "To take the second best expert always costs at most 1 % of perplexity over drawing the "
          "second"),
         ("R3", DEFAULT, BY_CHANCE, "below", WORTH, PUBLIC,
-         "It costs at most 1 % of perplexity over keeping the second best by chance"),
+         "To take the second best expert always costs at most 1 % of perplexity over keeping it by "
+         "chance"),
         ("R4", DEFAULT, NO_LIMIT, "below", WORTH, OWN,
          "To limit experts to an even share of the choices costs at most 1 % of perplexity"),
         ("R5", HALF, DEFAULT, "above", 0.0, OWN,

@@ -19,6 +19,8 @@ from assay.systems.mixture_of_experts.upcycling import upcycle
 SPARSE, DENSE, NEW = "made sparse", "dense", "new sparse"
 NOISY = "made sparse, a quarter drawn anew"
 OWN = "this study"
+NEW_RATE = 2e-3
+"""Highest rate of a model that begins anew, as the dense one had; what goes on has half of it."""
 EXPORT = "`assay export last fit.model my-sparse-model` copies the model made sparse and trained on"
 
 
@@ -50,7 +52,7 @@ def upcycling() -> Study:
             "begun_as": {
                 SPARSE: [],
                 DENSE: use("fit", pretrain, begun=Ref("dense", "model")),
-                NEW: use("fit", pretrain, begun=Ref("anew")),
+                NEW: [use("fit", pretrain, begun=Ref("anew")), assign("fit.rate", NEW_RATE)],
                 NOISY: assign("sparse.noise", 0.25),
             }
         },
@@ -115,9 +117,11 @@ def _claims() -> list[Claim]:
          "A dense model that was made sparse predicts text better than if it had stayed dense, at "
          "equal further tokens"),
         ("U2", SPARSE, NEW,
-         "It predicts text better than a new sparse model of its shape, at equal further tokens"),
+         "A dense model that was made sparse predicts text better than a new sparse model of its "
+         "shape that saw nothing before, at equal further tokens"),
         ("U3", NOISY, SPARSE,
-         "It predicts text better if a quarter of the weights of every expert are drawn anew"),
+         "A dense model that was made sparse predicts text better if a quarter of the weights of "
+         "every expert were drawn anew"),
     ]  # fmt: skip
     return [
         Claim(
