@@ -62,3 +62,9 @@ def test_there_is_every_subset_but_the_empty_one_once(count):
 def test_too_many_experts_are_refused(count):
     with pytest.raises(ParameterError, match=f"{count} experts; expected 1 to 10"):
         subsets(count)
+
+
+@pytest.mark.parametrize("largest", [0, -1])
+def test_subsets_of_nobody_are_refused(largest):
+    with pytest.raises(ParameterError, match=f"largest {largest}; expected 1 or more"):
+        subsets(3, largest)

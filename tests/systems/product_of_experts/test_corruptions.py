@@ -168,6 +168,24 @@ def test_an_occlusion_is_one_rectangle_of_the_size_asked_for(severity):
         assert len(np.unique(found[covered], axis=0)) == 1
 
 
+@pytest.mark.parametrize("shape", [(200, 20, 3), (20, 200, 3), (400, 40, 3)])
+def test_an_occlusion_of_a_long_image_is_of_the_size_asked_for_too(shape):
+    image = np.full(shape, 0.5)
+
+    for seed in range(20):
+        covered = (done("occlusion", "image", 1.0, seed, values=image) != 0.5).any(-1)
+        assert covered.mean() == pytest.approx(0.5, rel=0.08)
+
+
+def test_an_occlusion_of_a_tiny_image_stays_within_it():
+    for severity in (0.01, 1.0):
+        assert done("occlusion", "image", severity, values=np.full((1, 2, 3), 0.5)).shape == (
+            1,
+            2,
+            3,
+        )
+
+
 def test_depth_that_is_covered_is_no_depth():
     found = done("occlusion", "depth", 1.0)
 
@@ -248,10 +266,10 @@ def test_what_lies_over_a_video_is_the_same_in_every_frame():
     video = np.full((4, 20, 20, 3), 0.5)
 
     occluded = done("occlusion", "video", values=video)
-    noisy = done("gaussian", "video", values=video)
-
     assert (occluded == occluded[0]).all()
-    assert not np.array_equal(noisy[0], noisy[1])
+    for kind in ("gaussian", "speckle", "poisson"):
+        noisy = done(kind, "video", values=video)
+        assert not np.array_equal(noisy[0], noisy[1])
 
 
 def test_flow_is_scaled_as_a_whole():
@@ -271,6 +289,16 @@ def test_severities_are_uniform_for_those_that_are_hit():
     assert found.max() <= 0.5
     assert found[found > 0].mean() == pytest.approx(0.25, abs=0.01)
     assert not np.array_equal(found, draw_severities(20_000, 0.4, 0.5, seed=0, epoch=1))
+
+
+def test_severities_and_corruptions_draw_apart():
+    """A seed that ends in zeros is the seed without them."""
+    for epoch, modality in [(0, 0), (1, 2), (2, 1)]:
+        drawn = draw_severities(4, 1.0, 1.0, seed=5, epoch=epoch, modality=modality)
+        for index in range(3):
+            other = stream(5, epoch, index, modality).uniform(0.0, 1.0, 4)
+            assert not np.array_equal(drawn, other)
+        assert not np.array_equal(drawn, stream(5, epoch, modality, 0).uniform(0.0, 1.0, 4))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Every weighting against its definition, with all modalities, some and none."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from assay.errors import ParameterError
 from assay.parts.latent.gaussians import Gaussian, log_density
 from assay.parts.latent.mixtures import mixture_log_density
+from assay.systems.product_of_experts.choices import WeightingName
 from assay.systems.product_of_experts.fusion import WEIGHTINGS, Experts, fuse
 
 PRODUCTS = [name for name, w in WEIGHTINGS.items() if w.kind == "product"]
@@ -146,8 +148,29 @@ def test_entropy_weighs_by_the_entropy_lost_from_prior_to_expert():
 
     found = fuse(experts, "entropy").weight.flatten().tolist()
 
-    # 1 and 3 nats were lost; the third is wider than the prior and has lost nothing
-    assert found == pytest.approx([0.25, 0.75, 0.0], abs=1e-5)
+    # 1 and 3 nats were lost; the third is wider than the prior and counts as 0.01
+    assert found == pytest.approx([1 / 4.01, 3 / 4.01, 0.01 / 4.01])
+
+
+def test_experts_that_are_all_wider_than_the_prior_share_equally_by_entropy():
+    logvar = torch.tensor([0.5, 1.0, 3.0])[:, None, None]
+    experts = Experts(torch.zeros_like(logvar), logvar, torch.ones(3, 1, dtype=torch.bool))
+
+    assert fuse(experts, "entropy").weight.flatten().tolist() == pytest.approx([1 / 3] * 3)
+
+
+@pytest.mark.parametrize("lost", [1e-5, 1e-3, 0.011, 0.1])
+def test_an_expert_near_the_prior_has_no_steep_entropy_weight(lost):
+    logvar = torch.tensor([-2.0 * lost, -2.0 * lost])[:, None, None].requires_grad_()
+    experts = Experts(torch.zeros(2, 1, 1), logvar, torch.ones(2, 1, dtype=torch.bool))
+
+    fuse(experts, "entropy").weight[0].sum().backward()
+
+    assert logvar.grad.abs().max() < 13  # a quarter, the slope of a softmax, of 50
+
+
+def test_every_weighting_that_can_be_chosen_is_built():
+    assert tuple(WEIGHTINGS) == get_args(WeightingName)
 
 
 def test_a_prior_that_competes_has_its_part_of_the_softmax():

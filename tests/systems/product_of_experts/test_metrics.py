@@ -1,5 +1,6 @@
 """Scores of key points and masks against numbers counted by hand."""
 
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -56,6 +57,31 @@ def test_what_is_not_visible_is_not_read():
     assert key_point_scores(found, truth, np.array([[True, False]])).epe_mean == pytest.approx(1.0)
     with pytest.raises(DataError, match="key point 1 of sample 0 is not finite"):
         key_point_scores(found, truth)
+
+
+def test_visible_may_be_ones_and_zeros():
+    found, truth = off_by([[1.0, 10.0], [3.0, 50.0]])
+    visible = np.array([[1, 1], [1, 0]])
+
+    scores = [
+        key_point_scores(found, truth, visible.astype(kind), high=10.0)
+        for kind in (bool, int, np.uint8)
+    ]
+
+    assert [s.epe_mean for s in scores] == [scores[0].epe_mean] * 3
+    assert scores[0].epe_mean == pytest.approx((2.0 + 10.0) / 2)
+
+
+def test_key_points_that_do_not_fit_together_are_refused_and_not_broadcast(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside the tests
+    found, truth = off_by([[1.0, 2.0], [3.0, 4.0]])
+
+    with pytest.raises(DataError, match=r"key points: arrays of \(1, 2, 3\) and \(2, 2, 3\)"):
+        key_point_scores(found[:1], truth)
+    with pytest.raises(DataError, match="one shape of 3 axes"):
+        key_point_scores(found[0], truth[0])
+    with pytest.raises(DataError, match=r"visible: arrays of \(2,\) and \(2, 2\)"):
+        key_point_scores(found, truth, np.ones(2, bool))
 
 
 def test_no_visible_key_point_and_no_thresholds_are_refused():
@@ -134,3 +160,13 @@ def test_a_class_that_is_not_known_is_named_with_its_place():
         mask_scores(FOUND, truth, 2)
     with pytest.raises(DataError, match="prediction: class 50"):
         mask_scores(truth, FOUND, 2)
+
+
+def test_masks_that_do_not_fit_together_and_unknown_options_are_refused(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside the tests
+    with pytest.raises(DataError, match=r"masks: arrays of \(1, 1, 4\) and \(2, 1, 4\)"):
+        mask_scores(FOUND[:1], TRUTH, 2)
+    with pytest.raises(ParameterError, match="empty: 'drop' is refused; expected skip or one"):
+        mask_scores(FOUND, TRUTH, 2, empty="drop")
+    with pytest.raises(ParameterError, match="average: 'frames' is refused"):
+        mask_scores(FOUND, TRUTH, 2, average="frames")

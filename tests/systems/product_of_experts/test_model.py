@@ -125,6 +125,15 @@ def test_modalities_of_unequal_length_are_named():
         model_of("poe").belief(Seen(uneven))
 
 
+def test_a_modality_of_another_size_is_named():
+    wide = inputs() | {"right": torch.zeros(4, 7)}
+
+    with pytest.raises(
+        DataError, match=r"modality 'right': samples of \(7,\) numbers; expected \(5,"
+    ):
+        model_of("poe").belief(Seen(wide))
+
+
 def test_a_value_that_is_no_number_is_named_with_its_sample():
     spoilt = inputs()
     spoilt["right"][2, 1] = torch.nan

@@ -2,11 +2,12 @@
 
 import math
 
+import jaxtyping
 import pytest
 import torch
 from torch import nn
 
-from assay.errors import ParameterError
+from assay.errors import DataError, ParameterError
 from assay.parts.latent.gaussians import kl_to_standard, log_density
 from assay.systems.product_of_experts.fusion import WEIGHTINGS
 from assay.systems.product_of_experts.model import FusionModel, Seen, sensor_model
@@ -151,7 +152,7 @@ def test_the_elbo_of_a_mixture_weighs_its_components():
     assert cost("ab", "moe") == pytest.approx((cost("a", "poe") + cost("b", "poe")) / 2, abs=0.3)
 
 
-def test_the_paper_s_loss_asks_for_a_variance_that_the_modalities_do_not_change():
+def test_the_elbo_asks_for_a_variance_that_the_modalities_do_not_change():
     """v / (1 + v), the minimum over the belief's variance of the expected loss, by search."""
     v = 0.3**2
     variances = torch.logspace(-4, 1, 4001, dtype=torch.float64)
@@ -200,12 +201,23 @@ def test_the_nll_of_a_mask_is_cross_entropy_and_soft_dice_by_hand():
 @pytest.mark.parametrize(
     ("values", "name"),
     [
+        ({"kind": "likelyhood"}, "kind"),
         ({"beta": -1.0}, "beta"),
         ({"beta_warm_up": 1.0}, "beta_warm_up"),
         ({"random_subsets": -1}, "random_subsets"),
         ({"output_weights": {"mask": 1.0}}, "output_weights"),
     ],
 )
-def test_what_is_out_of_range_is_named(values, name):
+def test_what_is_out_of_range_is_named(monkeypatch, values, name):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside the tests
     with pytest.raises(ParameterError, match=f"objective.{name}"):
         Objective(**values)
+
+
+def test_an_output_that_nothing_decodes_or_nobody_gave_is_named():
+    of_mask = Objective(outputs={"mask": gaussian_nll(1.0)})
+    with pytest.raises(ParameterError, match=r"objective.outputs: 'mask' is refused; expected sta"):
+        loss(model_of(), seen(), {"mask": STATE}, of_mask)
+    for objective in (Objective(outputs={"state": gaussian_nll(1.0)}), Objective("likelihood")):
+        with pytest.raises(DataError, match="wanted: no 'state'"):
+            loss(model_of(), seen(), {}, objective)

@@ -2,7 +2,8 @@
 
 The variance itself is never stored: a product of experts needs precisions that span many orders of
 magnitude, and their logarithms add up without overflow. Nothing here adds an epsilon to a variance
-or a precision; where a bound is needed it is one of `LOGVAR_LIMITS`, taken once, by the encoder.
+or a precision; where a bound is needed it is one of `LOGVAR_LIMITS`, taken once, where experts
+are joined.
 """
 
 import math

@@ -65,7 +65,7 @@ def subsets(count: int, largest: int | None = None) -> Bool[Tensor, "subset expe
             are the experts themselves.
 
     Raises:
-        ParameterError: If there are none, or more than `MOST_EXPERTS`.
+        ParameterError: If there are none, or more than `MOST_EXPERTS`, or the largest is below 1.
 
     Example:
         >>> subsets(2).int().tolist(), subsets(3, largest=1).int().tolist()
@@ -73,7 +73,11 @@ def subsets(count: int, largest: int | None = None) -> Bool[Tensor, "subset expe
     """
     if not 1 <= count <= MOST_EXPERTS:
         raise ParameterError(f"{count} experts", where="subsets", accepted=f"1 to {MOST_EXPERTS}")
-    sizes = range(1, min(largest or count, count) + 1)
+    if largest is None:
+        largest = count
+    elif largest < 1:
+        raise ParameterError(f"largest {largest}", where="subsets", accepted="1 or more")
+    sizes = range(1, min(largest, count) + 1)
     chosen = [members for size in sizes for members in combinations(range(count), size)]
     table = torch.zeros(len(chosen), count, dtype=torch.bool)
     for row, members in enumerate(chosen):

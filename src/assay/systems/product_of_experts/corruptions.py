@@ -19,7 +19,7 @@
 Layouts: an image is ``[height width channel]`` in [0, 1]; depth is ``[height width]`` in metres,
 with 0 where there is none, which stays so; flow is ``[height width 2]`` in pixels; a vector has any
 shape. A video is images along an axis of frames: noise is drawn anew in each, what lies over the
-picture (blur, occlusion, smoke, salt and pepper, photons) is the same in all of them.
+picture (blur, occlusion, smoke, salt and pepper) is the same in all of them.
 
 A severity from 0 to 1 is the share of the largest magnitude; at 0 nothing changes. A sample's
 corruption is a function of (seed, epoch, index, modality) and the sample, and for ``swapped`` of
@@ -116,12 +116,11 @@ def _motion_blur(image: Values, length: float, random: np.random.Generator) -> V
     angle = random.uniform(0.0, np.pi)
     steps = np.linspace(-0.5, 0.5, max(int(np.ceil(length)), 1) + 1) * length
     rows, columns = np.indices(image.shape[:2]).astype(float)
-    planes = image[..., None] if image.ndim == 2 else image
     blurred = [
         np.mean(
             [
                 map_coordinates(
-                    planes[..., k],
+                    image[..., k],
                     [rows + s * np.sin(angle), columns + s * np.cos(angle)],
                     order=1,
                     mode="nearest",
@@ -130,16 +129,21 @@ def _motion_blur(image: Values, length: float, random: np.random.Generator) -> V
             ],
             axis=0,
         )
-        for k in range(planes.shape[-1])
+        for k in range(image.shape[-1])
     ]
-    return np.stack(blurred, -1).reshape(image.shape)
+    return np.stack(blurred, -1)
 
 
 def _occlusion(image: Values, share: float, random: np.random.Generator) -> Values:
-    """A rectangle of one colour, or without depth, that lies wholly within the picture."""
+    """A rectangle of one colour, or without depth, that lies wholly within the picture.
+
+    Its sides are like the picture's up to a random stretch, and never so low that it would have to
+    be wider than the picture.
+    """
     height, width = image.shape[:2]
     area, stretch = share * height * width, np.exp(random.uniform(-0.5, 0.5))
-    rows = int(np.clip(round(np.sqrt(area) * stretch), 1, height))
+    least = max(int(np.ceil(area / width)), 1)
+    rows = int(np.clip(round(np.sqrt(area * height / width) * stretch), least, height))
     columns = int(np.clip(round(area / rows), 0, width))
     top = int(random.integers(height - rows + 1))
     left = int(random.integers(width - columns + 1))
@@ -197,14 +201,16 @@ KINDS: Mapping[str, Kind] = {
     "smoke": Kind(_smoke, 1.0, ("image", "video")),
     "flow_scaling": Kind(_flow_scaling, 1.0, ("flow",)),
 }
-WHOLE = ("time_shift", "dropout", "swapped", "gaussian", "speckle")
+WHOLE = ("time_shift", "dropout", "swapped", "gaussian", "speckle", "poisson")
 """What is done to a video as a whole; all else frame by frame."""
 AXES = {"image": 3, "depth": 2, "flow": 3, "video": 4}
+# Last in a seed, so that the two streams never meet: zeros at the end of a seed change nothing.
+SEVERITIES, SAMPLES = 1, 2
 
 
 def stream(seed: int, epoch: int, index: int, modality: int) -> np.random.Generator:
     """The random numbers of one sample of one modality."""
-    return np.random.default_rng([seed, epoch, index, modality])
+    return np.random.default_rng([seed, epoch, index, modality, SAMPLES])
 
 
 def corrupt(
@@ -327,7 +333,7 @@ def draw_severities(
             f"chance {chance:g} and largest {largest:g}", where="severities",
             accepted="both from 0 to 1",
         )  # fmt: skip
-    random = np.random.default_rng([seed, epoch, modality])
+    random = np.random.default_rng([seed, epoch, modality, 0, SEVERITIES])
     return random.uniform(0.0, largest, samples) * (random.random(samples) < chance)
 
 

@@ -25,13 +25,13 @@ from assay.systems.product_of_experts.data import (
 )
 
 if TYPE_CHECKING:
+    from assay.systems.product_of_experts.fusion import Experts
     from assay.systems.product_of_experts.predict import Prediction
 
 __all__ = ["burst", "error_by_noise", "misplaced_share", "missing_sensors"]
 
-NOISY = 0  # the sensor that noise is added to, and that fails
+FIRST_SENSOR = 0  # noise is added to it, and it fails
 LEVEL = 0.95
-LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 class Compared(NamedTuple):
@@ -43,7 +43,7 @@ class Compared(NamedTuple):
 
 
 class Measuring:
-    """A trained model, opened once, on one thread more than once."""
+    """A trained model, opened once, that measures as often as asked on the threads of its step."""
 
     def __init__(self, sensors: Sensors, model: Path) -> None:
         from assay.systems.product_of_experts.folders import read_model
@@ -62,7 +62,7 @@ class Measuring:
         return Compared(readings, found, exact(self.sensors, readings))
 
 
-@component(version="1", requires=("numpy", "safetensors", "scipy", "torch"))
+@component(version="2", requires=("numpy", "safetensors", "scipy", "torch"))
 def error_by_noise(
     sensors: Sensors,
     model: Path,
@@ -73,7 +73,8 @@ def error_by_noise(
 ) -> Records:
     """Add noise to one sensor, then to all, and see what becomes of the error and of the trust.
 
-    Records, by ``noised`` (``one`` or ``all``) and ``noise``, the added standard deviation:
+    Records, by ``noised`` (``one`` or ``all``), ``noise``, the added standard deviation, and
+    ``noisy``, whether there is any:
     ``squared_error`` of a number of the state and ``optimal_squared_error``, that of the exact
     posterior; ``nll`` and ``optimal_nll`` (nats per number); ``coverage``, the share of the numbers
     within their 95 % interval, and ``coverage_gap``, its distance from 0.95; and, of the noised
@@ -95,16 +96,18 @@ def error_by_noise(
             random = np.random.default_rng(seed)  # every level has the same states
             state = random.standard_normal((samples, sensors.latent))
             added = np.zeros(shape)
-            added[:, NOISY if noised == "one" else slice(None)] = level
+            added[:, FIRST_SENSOR if noised == "one" else slice(None)] = level
             compared = measure(draw(sensors, state, added, no, yes, random))
             for name, value, unit in _measures(compared):
-                records.add(name, value, unit, noised=noised, noise=level)
+                records.add(name, value, unit, noised=noised, noise=level, noisy=level > 0)
     return records
 
 
 def _measures(compared: Compared) -> Iterator[tuple[str, float, str]]:
     """Every measure of a prediction, with its unit."""
     from scipy.special import ndtri
+
+    from assay.parts.latent.gaussians import LOG_2PI
 
     readings, found, best = compared
     state = readings.state
@@ -116,9 +119,9 @@ def _measures(compared: Compared) -> Iterator[tuple[str, float, str]]:
     yield "optimal_nll", float((0.5 * (z**2 + LOG_2PI) + np.log(best.sd)).mean()), "nat"
     yield "coverage", float(inside.mean()), "1"
     yield "coverage_gap", abs(float(inside.mean()) - LEVEL), "1"
-    yield "credibility", float(found.credibility[NOISY].mean()), "1"
-    yield "share", float(_among_sensors(found.share)[NOISY].mean()), "1"
-    yield "optimal_share", float(best.share[NOISY].mean()), "1"
+    yield "credibility", float(found.credibility[FIRST_SENSOR].mean()), "1"
+    yield "share", float(_among_sensors(found.share)[FIRST_SENSOR].mean()), "1"
+    yield "optimal_share", float(best.share[FIRST_SENSOR].mean()), "1"
     yield "misplaced_share", misplaced_share(found.share, best.share), "1"
 
 
@@ -144,17 +147,19 @@ def _among_sensors(share: np.ndarray) -> np.ndarray:
     return share / np.where(total > 0, total, 1.0)
 
 
-@component(version="1", requires=("numpy", "safetensors", "scipy", "torch"))
+@component(version="2", requires=("numpy", "safetensors", "torch"))
 def missing_sensors(
     sensors: Sensors, model: Path, *, samples: PositiveInt = 2000, seed: Seed
 ) -> Records:
     """Leave out every subset of the sensors, all of them included.
 
-    Records, by ``left``, the sensors that are there, and ``sensors``, their number,
-    ``missing_squared_error``, ``missing_optimal_squared_error`` and ``missing_share``, the largest
-    share of a sensor that is not there. Records once ``prior_distance``, the largest distance of
-    the belief without any sensor from the prior, in its means and log-variances, and
-    ``order_difference``, how much a mean changes if the modalities are fused in another order.
+    Records, by ``left``, the sensors that are there, ``sensors``, their number, and
+    ``some_missing``, whether some but not all of them are missing, ``missing_squared_error``,
+    ``missing_optimal_squared_error`` and ``missing_share``, the largest share of a sensor that is
+    not there. Records once ``prior_distance``, the largest distance of the belief without any
+    sensor from the prior, in its means and log-variances, ``order_difference``, the largest change
+    of a mean or log-variance if the modalities are fused in reverse, or beginning with any other of
+    them, and ``share_sum_error``, how far the shares are from a sum of 1.
 
     Args:
         sensors: The sensors.
@@ -171,7 +176,10 @@ def missing_sensors(
             state = random.standard_normal((samples, sensors.latent))
             there = np.broadcast_to(np.isin(np.arange(sensors.count), left), shape)
             compared = measure(draw(sensors, state, none, no, there, random))
-            keys = {"left": "+".join(map(str, left)) or "none", "sensors": size}
+            keys = {
+                "left": "+".join(map(str, left)) or "none", "sensors": size,
+                "some_missing": 0 < size < sensors.count,
+            }  # fmt: skip
             for name, value in _without(compared, there):
                 records.add(name, value, **keys)
     for name, value in _identities(measure, samples, seed):
@@ -191,6 +199,7 @@ def _identities(measure: Measuring, samples: int, seed: int) -> Iterator[tuple[s
     """Exact statements about a fusion, on samples whose sensors are missing at random."""
     import torch
 
+    from assay.parts.training.torch_state import own_threads
     from assay.systems.product_of_experts.predict import seen_of
 
     sensors, random = measure.sensors, np.random.default_rng(seed)
@@ -200,22 +209,34 @@ def _identities(measure: Measuring, samples: int, seed: int) -> Iterator[tuple[s
     state = random.standard_normal((samples, sensors.latent))
     added = random.uniform(0.0, 3.0, shape)
     readings = draw(sensors, state, added, np.zeros(shape, bool), there, random)
-    with torch.inference_mode():
+    with own_threads(task().threads), torch.inference_mode():
         experts = measure.net.experts(seen_of(sensor_inputs(sensors, readings), there))
         fused = measure.net.fused(experts)
-        turned = measure.net.fused(
-            experts._replace(
-                mean=experts.mean.flip(0), logvar=experts.logvar.flip(0),
-                present=experts.present.flip(0),
-                scores=None if experts.scores is None else experts.scores.flip(0),
-            )
-        )  # fmt: skip
+        turned = [
+            measure.net.fused(_in_order(experts, order)).gaussian for order in _orders(sensors)
+        ]
     nobody = torch.from_numpy(~there.any(1))
     yield "prior_distance", max(float(part[nobody].abs().max()) for part in fused.gaussian)
-    apart = fused.gaussian.mean - turned.gaussian.mean
-    yield "order_difference", float(apart.abs().max())
+    apart = [
+        (a - b).abs().max() for other in turned for a, b in zip(fused.gaussian, other, strict=True)
+    ]
+    yield "order_difference", float(max(apart))
     total = fused.share.sum(0) + fused.prior_share
     yield "share_sum_error", float((total - 1.0).abs().max())
+
+
+def _orders(sensors: Sensors) -> list[list[int]]:
+    """The sensors in reverse, and beginning with each of them."""
+    order = list(range(sensors.count))
+    return [order[::-1], *(order[k:] + order[:k] for k in order)]
+
+
+def _in_order(experts: "Experts", order: list[int]) -> "Experts":
+    scores = None if experts.scores is None else experts.scores[order]
+    return experts._replace(
+        mean=experts.mean[order], logvar=experts.logvar[order], present=experts.present[order],
+        scores=scores,
+    )  # fmt: skip
 
 
 @component(version="1", requires=("numpy", "safetensors", "scipy", "torch"))
@@ -253,7 +274,7 @@ def burst(
     during: dict[str, list[float]] = {"squared_error": [], "share": []}
     for frame in range(frames):
         failed = np.zeros(shape, bool)
-        failed[:, NOISY] = first <= frame < last
+        failed[:, FIRST_SENSOR] = first <= frame < last
         yes, added = np.ones(shape, bool), np.zeros(shape)
         told = {n: (v, u) for n, v, u in _measures(
             measure(draw(sensors, state, added, failed, yes, random))

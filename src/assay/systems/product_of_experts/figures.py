@@ -101,7 +101,7 @@ def trust_around_a_burst(run: Run) -> Chart:
 
 
 def error_around_a_burst(run: Run) -> Chart:
-    """The error over time, a line per weighting, with the paper's kind of loss."""
+    """The error over time, a line per weighting, with the first of the losses."""
     objective = _there(run, "objective")[0]
     rows = run.records[
         (run.records["objective"] == objective) & (run.records["training"] == "noisy")
@@ -128,7 +128,7 @@ def coverage(run: Run) -> Chart:
         name="coverage",
         title="Truths within their 95 % interval",
         caption="Trained with noise; over all levels of noise, on one sensor or on all. A dot at "
-        "0.95 is calibrated. The loss of the paper's kind (elbo) does not ask for that.",
+        "0.95 is calibrated. The loss of a variational autoencoder (elbo) does not ask for that.",
     )
 
 

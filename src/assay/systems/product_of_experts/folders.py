@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from assay.errors import DataError
-from assay.systems.product_of_experts.fusion import Prior
+from assay.systems.product_of_experts.choices import PriorName
 
 if TYPE_CHECKING:
     from assay.systems.product_of_experts.model import FusionModel
@@ -37,7 +37,7 @@ class Configuration:
     latent: int
     width: int
     weighting: str
-    prior: Prior
+    prior: PriorName
     output_sd: float = 0.0
     noise_seen: dict[str, float] = field(default_factory=dict)
     trained: dict[str, Any] = field(default_factory=dict)

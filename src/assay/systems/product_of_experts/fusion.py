@@ -9,13 +9,16 @@ Every way to weigh is a value of `WEIGHTINGS`:
 | entropy   | product of q_m^a_m, a by the entropy that q_m lost, see below | sum to 1, per input  |
 | uniform   | product of q_m^(1/M): the geometric mean                     | sum to 1             |
 | poe       | product of q_m                                               | all 1                |
-| moe       | mixture of the q_m in equal parts                            | all 1                |
-| mopoe     | mixture of the products of every subset, in equal parts      | all 1                |
+| moe       | mixture of the q_m in equal parts                            | 1/M, as its parts    |
+| mopoe     | mixture of the products of every subset, in equal parts      | part of the subsets  |
 
-Weights hold per latent dimension. *learned* is the paper's: scores come from a network that sees
+Weights hold per latent dimension; in a mixture, that of a modality is the part of the components
+that it is in. *learned* is the paper's: scores come from a network that sees
 the input. *static* is the free parameter of a maintained library, which does not. *entropy* weighs
 by a = 0.5 (log variance of the prior - log variance of the expert), the entropy from prior to
-posterior (Cao and Fleet 2014), here divided by the sum so that evidence is not counted twice.
+posterior (Cao and Fleet 2014), here divided by the sum so that evidence is not counted twice, and
+0.01 nat at least, which leaves an expert wider than the prior next to nothing beside one that is
+not; where all are wider they share equally.
 
 With weights that sum to 1 the precision is an average of the experts': never above that of the most
 confident one, and identical experts reproduce themselves. So the prior is not multiplied in unless
@@ -36,12 +39,14 @@ from assay.errors import ParameterError, did_you_mean
 from assay.parts.latent.gaussians import Gaussian, bounded_logvar
 from assay.parts.latent.mixtures import Mixture, moments, subsets
 from assay.parts.latent.products import weighted_product
+from assay.systems.product_of_experts.choices import PriorName, WeightingName
 
-__all__ = ["WEIGHTINGS", "Experts", "Fused", "Prior", "Weighting", "fuse", "weighting_named"]
+__all__ = ["WEIGHTINGS", "Experts", "Fused", "Weighting", "fuse", "weighting_named"]
 
-Prior = Literal["none", "fixed", "weighted"]
 LEAST_WEIGHT = 1e-6
 """A weight of exactly 0 would leave no density where it is that of every modality."""
+LEAST_ENTROPY = 1e-2
+"""In nats; the slope of its logarithm is 100. Nearer to 0 one sample would rule a step."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Weighting:
         largest: Size of the largest subset that a mixture multiplies; all if not given.
     """
 
-    name: str
+    name: WeightingName
     kind: Literal["product", "mixture"] = "product"
     scores: Literal["input", "parameter", "none"] = "none"
     sums_to_one: bool = False
@@ -132,7 +137,7 @@ def weighting_named(name: str) -> Weighting:
     return WEIGHTINGS[name]
 
 
-def fuse(experts: Experts, weighting: str = "learned", prior: Prior = "none") -> Fused:
+def fuse(experts: Experts, weighting: str = "learned", prior: PriorName = "none") -> Fused:
     """Join what the modalities say.
 
     Args:
@@ -173,7 +178,7 @@ def fuse(experts: Experts, weighting: str = "learned", prior: Prior = "none") ->
 # -- products -------------------------------------------------------------------------------------
 
 
-def _product(experts: Experts, how: Weighting, prior: Prior) -> Fused:
+def _product(experts: Experts, how: Weighting, prior: PriorName) -> Fused:
     log_weights, log_prior = _log_weights(experts, how, prior)
     gaussian, share = _with_prior(experts, log_weights, log_prior)
     belief = Mixture(
@@ -196,7 +201,7 @@ def _with_prior(
     return weighted_product(all_of, torch.cat([log_weights, log_prior[None]]))
 
 
-def _log_weights(experts: Experts, how: Weighting, prior: Prior) -> tuple[Tensor, Tensor]:
+def _log_weights(experts: Experts, how: Weighting, prior: PriorName) -> tuple[Tensor, Tensor]:
     """Logarithms of the weights of the modalities and of the prior; -inf where there is none."""
     absent = ~experts.present[..., None].expand_as(experts.mean)
     nothing = torch.full_like(experts.mean[0], -torch.inf)
@@ -217,7 +222,7 @@ def _scores(experts: Experts, how: Weighting) -> Tensor:
     if how.name == "learned":
         return _given(experts, how)
     if how.name == "entropy":
-        return (-0.5 * experts.logvar).clamp(min=LEAST_WEIGHT).log()
+        return (-0.5 * experts.logvar).clamp(min=LEAST_ENTROPY).log()
     return torch.zeros_like(experts.mean)
 
 
@@ -251,7 +256,7 @@ def _competing(
 # -- mixtures -------------------------------------------------------------------------------------
 
 
-def _mixture(experts: Experts, how: Weighting, prior: Prior) -> Fused:
+def _mixture(experts: Experts, how: Weighting, prior: PriorName) -> Fused:
     """Equal parts of the products of those subsets whose modalities are all there."""
     table = subsets(len(experts.mean), how.largest).to(experts.mean.device)
     members = [_subset(experts, row, prior) for row in table]
@@ -267,7 +272,7 @@ def _mixture(experts: Experts, how: Weighting, prior: Prior) -> Fused:
     return Fused(Mixture(components, log_parts), weight, share[:-1], share[-1])
 
 
-def _subset(experts: Experts, row: Tensor, prior: Prior) -> tuple[Gaussian, Tensor]:
+def _subset(experts: Experts, row: Tensor, prior: PriorName) -> tuple[Gaussian, Tensor]:
     chosen = (experts.present & row[:, None])[..., None].expand_as(experts.mean)
     log_weights = torch.where(chosen, 0.0, -torch.inf).to(experts.mean.dtype)
     level = 0.0 if prior == "fixed" else -torch.inf

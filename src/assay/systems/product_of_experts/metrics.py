@@ -42,7 +42,7 @@ class KeyPointScores(NamedTuple):
 def key_point_scores(
     found: Float[np.ndarray, "sample point axis"],
     truth: Float[np.ndarray, "sample point axis"],
-    visible: Bool[np.ndarray, "sample point"] | None = None,
+    visible: Bool[np.ndarray, "sample point"] | Integer[np.ndarray, "sample point"] | None = None,
     *,
     low: float = 0.0,
     high: float = 0.05,
@@ -53,14 +53,15 @@ def key_point_scores(
     Args:
         found: Predicted coordinates.
         truth: True coordinates, in the same unit; not read where a key point is not visible.
-        visible: Which count; all if not given.
+        visible: Which count, as booleans or as 1 and 0; all if not given.
         low: Smallest threshold.
         high: Largest.
         steps: How many, evenly spaced, both ends included. The defaults are those of RHD and STB in
             metres.
 
     Raises:
-        DataError: If no key point is visible, or a visible one is not finite.
+        DataError: If the arrays do not fit together, no key point is visible, or a visible one is
+            not finite.
         ParameterError: If the thresholds are none.
 
     Example:
@@ -75,8 +76,10 @@ def key_point_scores(
             f"{steps} thresholds from {low:g} to {high:g}", where="key points",
             accepted="two or more, from low to a higher one",
         )  # fmt: skip
+    _require_equal(found, truth, 3, "key points")
     distance = np.sqrt(np.square(found - truth).sum(-1))
-    counts = np.ones(distance.shape, bool) if visible is None else visible
+    counts = np.ones(distance.shape, bool) if visible is None else np.asarray(visible) == 1
+    _require_equal(counts, distance, 2, "visible")
     if not counts.any():
         raise DataError("no key point is visible", where="key points")
     if not np.isfinite(distance[counts]).all():
@@ -135,8 +138,9 @@ def mask_scores(
         ignore: A class of ``truth`` whose pixels are not looked at.
 
     Raises:
-        DataError: If a class is not known.
-        ParameterError: If there are fewer than 1 class, or 2 without the background.
+        DataError: If the masks do not fit together, or a class is not known.
+        ParameterError: If there are fewer than 1 class, or 2 without the background, or an option
+            is not known.
 
     Example:
         >>> truth = np.array([[[0, 1], [1, 1]], [[0, 0], [0, 0]]])
@@ -148,6 +152,9 @@ def mask_scores(
     """
     if classes < 1 + (not background):
         raise ParameterError(f"{classes} classes", where="masks", accepted="one to score at least")
+    _require_option("average", average, ("pooled", "per_frame"))
+    _require_option("empty", empty, ("skip", "one"))
+    _require_equal(found, truth, 3, "masks")
     inside = np.ones(truth.shape, bool) if ignore is None else truth != ignore
     _require_known(found, inside, classes, "prediction")
     _require_known(truth, inside, classes, "truth")
@@ -174,6 +181,20 @@ def _confusion(
     """Pixels by true and predicted class."""
     pairs = truth[inside].astype(np.int64) * classes + found[inside]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def _require_equal(given: np.ndarray, like: np.ndarray, axes: int, where: str) -> None:
+    """No broadcasting: one key point or frame beside many is a mistake."""
+    if given.shape != like.shape or like.ndim != axes:
+        raise DataError(
+            f"arrays of {given.shape} and {like.shape}", where=where,
+            accepted=f"one shape of {axes} axes",
+        )  # fmt: skip
+
+
+def _require_option(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ParameterError(f"{value!r} is refused", where=name, accepted=" or ".join(known))
 
 
 def _require_known(mask: np.ndarray, inside: np.ndarray, classes: int, what: str) -> None:

@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from assay.errors import DataError, ParameterError
-from assay.systems.product_of_experts.fusion import Experts, Fused, Prior, fuse, weighting_named
+from assay.systems.product_of_experts.choices import PriorName
+from assay.systems.product_of_experts.fusion import Experts, Fused, fuse, weighting_named
 
 __all__ = ["FusionModel", "Seen", "perceptron", "sensor_model"]
 
@@ -44,6 +45,7 @@ class FusionModel(nn.Module):
         latent: Size of the latent state.
         weighting: A name of `fusion.WEIGHTINGS`.
         prior: Whether the standard normal is an expert too.
+        sizes: Numbers of each modality that is a vector, by name; the others are not checked.
 
     Raises:
         ParameterError: If the parts do not fit together.
@@ -57,7 +59,8 @@ class FusionModel(nn.Module):
         *,
         latent: int,
         weighting: str = "learned",
-        prior: Prior = "none",
+        prior: PriorName = "none",
+        sizes: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         scores = weighting_named(weighting).scores
@@ -69,7 +72,8 @@ class FusionModel(nn.Module):
                 accepted=f"of {', '.join(wanted) or 'nothing'}",
             )
         self.latent, self.weighting = latent, weighting
-        self.prior: Prior = prior
+        self.prior: PriorName = prior
+        self.sizes = dict(sizes or {})
         self.encoders = nn.ModuleDict(encoders)
         self.credibility = nn.ModuleDict({name: credibility[name] for name in wanted})
         self.decoders = nn.ModuleDict(decoders)
@@ -88,9 +92,10 @@ class FusionModel(nn.Module):
         """What each modality says of the latent state, and how far it is to be trusted.
 
         Raises:
-            DataError: If a modality is not there, of another length or not finite.
+            DataError: If a modality is not there, of another length or size or not finite.
         """
         present = self._present(seen)
+        self._require_sizes(seen)
         inputs = [
             _without_missing(seen.inputs[name], there, name)
             for name, there in zip(self.modalities, present, strict=True)
@@ -149,6 +154,14 @@ class FusionModel(nn.Module):
             )  # fmt: skip
         return seen.present
 
+    def _require_sizes(self, seen: Seen) -> None:
+        for name, size in self.sizes.items():
+            if seen.inputs[name].shape[1:] != (size,):
+                raise DataError(
+                    f"samples of {tuple(seen.inputs[name].shape[1:])} numbers",
+                    where=f"modality {name!r}", accepted=f"({size},)",
+                )  # fmt: skip
+
 
 def _without_missing(values: Tensor, there: Tensor, name: str) -> Tensor:
     """A modality with zeros where it is missing: nan there would reach the gradient as 0 x nan."""
@@ -192,7 +205,7 @@ class _Perceptron(nn.Module):
 
 
 def sensor_model(
-    sensors: Mapping[str, int], *, latent: int, width: int, weighting: str, prior: Prior
+    sensors: Mapping[str, int], *, latent: int, width: int, weighting: str, prior: PriorName
 ) -> FusionModel:
     """A model of sensors that are vectors, whose latent state is what is wanted itself.
 
@@ -211,4 +224,5 @@ def sensor_model(
         latent=latent,
         weighting=weighting,
         prior=prior,
+        sizes=sensors,
     )

@@ -12,22 +12,23 @@ is exact in the components, and the weighted KL is an upper bound on that of the
 ``likelihood`` asks instead for the density that the belief gives to the state itself, where the
 state is known: -log q(z | X). It is proper, so its optimum is the true posterior. L is not: where z
 is y with an error of variance v, the belief that minimises it has variance v / (1 + v) whatever the
-modalities show, so it says nothing of how sure to be, and whose word counts is up to the weights.
+modalities show: precision is held back, and weights can say more freely whose word counts.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - as everybody calls it
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from assay.errors import ParameterError
+from assay.errors import DataError, ParameterError
 from assay.parts.latent.gaussians import LOG_2PI, kl_to_standard, sample
 from assay.parts.latent.mixtures import mixture_log_density
 from assay.parts.training.losses import Loss
+from assay.systems.product_of_experts.choices import ObjectiveName
 from assay.systems.product_of_experts.fusion import Fused
 from assay.systems.product_of_experts.model import FusionModel, Seen
 
@@ -55,7 +56,7 @@ class Objective:
         ParameterError: If a value is out of range, or a weight is of no output.
     """
 
-    kind: Literal["elbo", "likelihood"] = "elbo"
+    kind: ObjectiveName = "elbo"
     outputs: Mapping[str, Nll] = field(default_factory=dict)
     output_weights: Mapping[str, float] = field(default_factory=dict)
     beta: float = 1.0
@@ -64,6 +65,8 @@ class Objective:
     random_subsets: int = 0
 
     def __post_init__(self) -> None:
+        kinds = get_args(ObjectiveName)
+        _require("kind", self.kind, self.kind in kinds, " or ".join(kinds))
         _require("beta", self.beta, self.beta >= 0, "a number from 0")
         _require("beta_warm_up", self.beta_warm_up, 0 <= self.beta_warm_up < 1, "0 to below 1")
         _require("random_subsets", self.random_subsets, self.random_subsets >= 0, "0 or more")
@@ -103,7 +106,12 @@ def loss(
         wanted: The outputs by name; for ``likelihood``, ``state`` ``[batch latent]``.
         objective: What is minimised.
         beta: Weight of the KL at this step; that of the objective if not given.
+
+    Raises:
+        ParameterError: If the model decodes no such output.
+        DataError: If an output is not given, or the modalities do not fit the model.
     """
+    _require_outputs(model, wanted, objective)
     experts = model.experts(seen)
     weight = objective.beta if beta is None else beta
     total = torch.zeros((), device=experts.mean.device, dtype=experts.mean.dtype)
@@ -114,6 +122,17 @@ def loss(
         # a subset of which nothing is there is the prior, which no parameter can better
         total = total + torch.where(present.any(0), each, 0.0).sum()
     return Loss(total, experts.mean.shape[1])
+
+
+def _require_outputs(
+    model: FusionModel, wanted: Mapping[str, Tensor], objective: Objective
+) -> None:
+    likelihood = objective.kind == "likelihood"
+    for name in ["state"] if likelihood else objective.outputs:
+        if not likelihood and name not in model.decoders:
+            _require("outputs", name, False, ", ".join(model.decoders) or "none: nothing decodes")
+        if name not in wanted:
+            raise DataError(f"no {name!r}", where="wanted", accepted="every output, by name")
 
 
 def _subsets(

@@ -38,9 +38,13 @@ class Prediction(NamedTuple):
 def seen_of(
     inputs: dict[str, Float[np.ndarray, "sample _"]], present: Bool[np.ndarray, "sample modality"]
 ) -> Seen:
-    """Arrays as a model takes them."""
+    """Arrays of any kind of numbers as a model takes them."""
     there = torch.from_numpy(np.ascontiguousarray(present.T))
-    return Seen({name: torch.from_numpy(values) for name, values in inputs.items()}, there)
+    shown = {
+        name: torch.from_numpy(np.ascontiguousarray(values, np.float32))
+        for name, values in inputs.items()
+    }
+    return Seen(shown, there)
 
 
 @torch.inference_mode()

@@ -1,6 +1,6 @@
 """The main study, `sensors`: sensors of known noise, where the best weights are known exactly."""
 
-from typing import Any
+from typing import Any, get_args
 
 from assay.core.claims import Check, Claim
 from assay.core.decisions import Preset, assign, sweep
@@ -8,10 +8,10 @@ from assay.core.estimands import mean, ratio, trend
 from assay.core.study import Study
 from assay.core.workflow import Workflow
 from assay.systems.product_of_experts import data
+from assay.systems.product_of_experts.choices import ObjectiveName, WeightingName
 from assay.systems.product_of_experts.evaluate import burst, error_by_noise, missing_sensors
 from assay.systems.product_of_experts.train import train_fusion
 
-WEIGHTINGS = ["learned", "static", "entropy", "uniform", "poe", "moe", "mopoe"]
 PAPER = "Joshi et al. 2022, abstract"
 CLOSED = "this study: the posterior of linear sensors with normal noise, in closed form"
 OWN = "this study"
@@ -39,8 +39,8 @@ def sensors() -> Study:
         sensors_workflow(),
         title="Does a fusion learn whom to trust, and what is it worth beside a plain product?",
         decisions={
-            "weighting": sweep("fit.weighting", WEIGHTINGS),
-            "objective": sweep("fit.objective", ["elbo", "likelihood"]),
+            "weighting": sweep("fit.weighting", list(get_args(WeightingName))),
+            "objective": sweep("fit.objective", list(get_args(ObjectiveName))),
             "training": {
                 "noisy": [
                     assign("readings.noise_chance", 0.4),
@@ -86,7 +86,7 @@ def _trust() -> list[Claim]:
     return [
         Claim(
             id="C2",
-            sentence="What a sensor contributes falls as its noise grows",
+            sentence="On the whole, what a sensor contributes falls as its noise grows",
             source=f"{PAPER}: the credibility of a modality varies its share",
             estimand=trend("share", "noise", **ONE, **learned),
             direction="below",
@@ -104,7 +104,7 @@ def _trust() -> list[Claim]:
             sentence="Trained for the likelihood, less than 5 % of the trust lies with the wrong "
             "sensors while one of them is noisy",
             source=CLOSED,
-            estimand=mean("misplaced_share", noised="one", **LIKELIHOOD, **learned),
+            estimand=mean("misplaced_share", noised="one", noisy=True, **LIKELIHOOD, **learned),
             direction="below",
             margin=0.05,
         ),
@@ -112,7 +112,7 @@ def _trust() -> list[Claim]:
             id="S1a",
             sentence="The same while all of them are",
             source=CLOSED,
-            estimand=mean("misplaced_share", noised="all", **LIKELIHOOD, **learned),
+            estimand=mean("misplaced_share", noised="all", noisy=True, **LIKELIHOOD, **learned),
             direction="below",
             margin=0.05,
         ),
@@ -135,8 +135,8 @@ def _comparisons() -> list[Claim]:
             "poe",
             ELBO,
             id="B1",
-            sentence="With the paper's kind of loss, learned credibility errs at most 5 % more "
-            "than a plain product of experts with the same noise and prior",
+            sentence="With the loss of a variational autoencoder (elbo), learned credibility errs "
+            "at most 5 % more than a plain product of experts with the same noise and prior",
             source=honest,
             margin=0.05,
         ),
@@ -154,8 +154,8 @@ def _comparisons() -> list[Claim]:
             "static",
             ELBO,
             id="B4",
-            sentence="With the paper's kind of loss, credibility that sees the input errs less "
-            "than one weight per sensor and dimension",
+            sentence="With the loss of a variational autoencoder (elbo), credibility that sees the "
+            "input errs less than one weight per sensor and dimension",
             source=f"{OWN}: expected of a weight that varies with the noise",
         ),
         _beside(
@@ -179,7 +179,8 @@ def _limits() -> list[Claim]:
     return [
         Claim(
             id="C1",
-            sentence="Without noise in training, the error grows with the noise of one sensor",
+            sentence="Without noise in training, the error grows on the whole with the noise of "
+            "one sensor",
             source=f"{PAPER}: extreme noise destroys what a modality says",
             estimand=trend("squared_error", "noise", noised="one", training="clean"),
             direction="above",
@@ -197,10 +198,18 @@ def _limits() -> list[Claim]:
         ),
         Claim(
             id="M1",
-            sentence="Trained for the likelihood and with sensors missing, learned credibility "
-            "errs at most 5 % more than a plain product of experts",
+            sentence="Trained for the likelihood, without added noise and with some but not all "
+            "sensors missing, learned credibility errs at most 5 % more than a plain product of "
+            "experts",
             source=f"{OWN}: weights that sum to 1 average precisions, and each sensor adds to them",
-            estimand=ratio("missing_squared_error", "weighting", "learned", "poe", **LIKELIHOOD),
+            estimand=ratio(
+                "missing_squared_error",
+                "weighting",
+                "learned",
+                "poe",
+                some_missing=True,
+                **LIKELIHOOD,
+            ),
             direction="below",
             margin=0.05,
         ),
@@ -251,7 +260,8 @@ def _checks() -> list[Check]:
         ),
         Check(
             id="K4",
-            sentence="The order of the sensors does not matter, to 1e-4",
+            sentence="The order of the sensors does not matter to means and log-variances, to "
+            "1e-4: in reverse, or beginning with any of them",
             source=OWN,
             measure="order_difference",
             at_most=1e-4,

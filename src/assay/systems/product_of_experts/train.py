@@ -1,7 +1,7 @@
 """Training a fusion of sensors."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -9,16 +9,13 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from assay.core.component import Seed, component
 from assay.core.records import Records
 from assay.core.task import task
+from assay.systems.product_of_experts.choices import ObjectiveName, PriorName, WeightingName
 from assay.systems.product_of_experts.data import Readings, Sensors, sensor_inputs
 
 if TYPE_CHECKING:
     from assay.systems.product_of_experts.objective import Objective
 
-__all__ = ["Fit", "Kind", "PriorName", "WeightingName", "train_fusion"]
-
-WeightingName = Literal["learned", "static", "entropy", "uniform", "poe", "moe", "mopoe"]
-PriorName = Literal["none", "fixed", "weighted"]
-Kind = Literal["elbo", "likelihood"]
+__all__ = ["Fit", "train_fusion"]
 
 
 class Fit(NamedTuple):
@@ -34,14 +31,14 @@ class Fit(NamedTuple):
     records: Records
 
 
-@component(version="1", requires=("numpy", "safetensors", "torch"))
+@component(version="2", requires=("numpy", "safetensors", "torch"))
 def train_fusion(
     sensors: Sensors,
     readings: Readings,
     *,
     weighting: WeightingName = "learned",
     prior: PriorName = "fixed",
-    objective: Kind = "elbo",
+    objective: ObjectiveName = "elbo",
     output_sd: PositiveFloat = 0.2,
     beta: Annotated[float, Field(ge=0)] = 1.0,
     beta_warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.0,
@@ -60,7 +57,8 @@ def train_fusion(
         readings: What to train on.
         weighting: How the experts are joined.
         prior: Whether the prior is one of them, and with which weight.
-        objective: ``elbo``, the paper's kind of loss, or ``likelihood`` of the known state.
+        objective: ``elbo``, the loss of a variational autoencoder, or ``likelihood`` of the known
+            state.
         output_sd: Standard deviation of the state around the latent one, of ``elbo``.
         beta: Weight of its KL.
         beta_warm_up: Share of the steps in which that rises from 0.
@@ -104,7 +102,7 @@ def train_fusion(
 
 
 def _objective(
-    kind: Kind, sd: float, beta: float, warm_up: float, unimodal: bool, random_subsets: int
+    kind: ObjectiveName, sd: float, beta: float, warm_up: float, unimodal: bool, random_subsets: int
 ) -> "Objective":
     from assay.systems.product_of_experts.objective import Objective, gaussian_nll
 
