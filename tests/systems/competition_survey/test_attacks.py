@@ -261,7 +261,8 @@ def test_a_planted_session_of_the_attacker_does_not_take_the_victims_answers(sur
     victim = Respondent(survey.gate)
     victim.cookies = dict(attacker.cookies)
     token = survey.storage.invite("Polyps", "Alpha")
-    victim.open(f"/enter?token={token}")
+    assert "Mallory" in victim.open(f"/enter?token={token}").text  # and is told whose it is
+    victim.send()
     victim.fill("general", GENERAL)
 
     assert survey.kept("Mallory").draft == {}

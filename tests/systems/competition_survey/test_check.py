@@ -333,7 +333,7 @@ def test_the_flow_counts_everybody_once_at_the_first_rule_that_is_broken(instrum
     said = including(instrument, rules, people, values)
 
     assert list(said.flow.itertuples(index=False, name=None)) == [
-        ("invited", "", 8),
+        ("listed", "", 8),
         ("started", "", 7),
         ("completed", "", 6),
         ("excluded", "found: instrument, duplicate", 1),

@@ -156,6 +156,8 @@ def test_an_answer_can_be_taken_back(survey):
 def test_saving_for_later_keeps_what_is_right_and_asks_for_nothing(survey):
     someone = survey.respondent()
     page = someone.fill("general", {"role": "lead", "size": "many"}, button="later")
+    assert page.status_code == 422
+    page = someone.send({"size": ""}, button="later")
 
     assert page.status_code == 200
     assert "open the link of your invitation" in page.text

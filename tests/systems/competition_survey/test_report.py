@@ -1,4 +1,4 @@
-"""What may be printed, its sentences, the published figures, and the report of a survey."""
+"""The sentences of what may be printed, the published figures, and the report of a survey."""
 
 import json
 import re
@@ -11,21 +11,15 @@ from typer.testing import CliRunner
 
 from assay.errors import DataError
 from assay.systems.competition_survey import sentences
-from assay.systems.competition_survey.answers import Answers, tables
+from assay.systems.competition_survey.answers import Answers
 from assay.systems.competition_survey.crosstables import crosstables
 from assay.systems.competition_survey.data import included
 from assay.systems.competition_survey.disclosure import (
-    hide,
     percent,
-    released_crosstables,
-    released_numbers,
     released_shares,
-    released_spread,
 )
 from assay.systems.competition_survey.instrument import (
     Instrument,
-    Question,
-    Section,
     ready_made,
 )
 from assay.systems.competition_survey.jsonl import write_jsonl
@@ -34,145 +28,7 @@ from assay.systems.competition_survey.release import released
 from assay.systems.competition_survey.shares import numbers, participation, share_table
 from assay.systems.competition_survey.simulate import simulate
 from assay.systems.competition_survey.winners import winners
-
-DEEP = Question("deep", "s", "bool", "Was it deep learning?", required=True)
-ARCH = Question(
-    "arch", "s", "single", "Which?", options=("standard", "own", "mixed"),
-    show_if=("==", "deep", True),
-)  # fmt: skip
-WHY = Question("why", "s", "multi", "Why?", options=("prize", "paper"))
-HOURS = Question("hours", "s", "number", "How long?", unit="h", show_if=("==", "deep", True))
-MADE = Instrument("t", "1", "team", (Section("s", "S"),), (DEEP, ARCH, WHY, HOURS))
-
-
-def of_counts(deep=(60, 40), arch=(30, 20, 10), why=50, competitions=10) -> Answers:
-    """A survey with these counts: yes and no; architectures of those who said yes; one choice."""
-    total, people, values = sum(deep), [], []
-    kinds = np.repeat(ARCH.options, arch)
-    for k in range(total):
-        people.append((f"r{k}", f"c{k % competitions}", f"t{k}", "completed", "h", 900.0))
-        values.append((f"r{k}", "deep", "", "true" if k < deep[0] else "false"))
-        if k < deep[0]:
-            values += [(f"r{k}", "arch", "", str(kinds[k])), (f"r{k}", "hours", "", str(k))]
-        values.append((f"r{k}", "why", "", "paper" if k < why else "prize"))
-    return tables(people, values)
-
-
-def told(answers: Answers) -> pd.DataFrame:
-    table = released_shares(MADE, share_table(MADE, answers).table)
-    return table.set_index(["question", "option"])
-
-
-@pytest.mark.parametrize(
-    ("counts", "hidden"),
-    [
-        ([60, 30, 10], ["", "", ""]),
-        ([60, 30, 3], ["", "withheld", "<5"]),  # alone it is had by subtraction
-        ([60, 2, 3], ["", "<5", "<5"]),  # two, of five together
-        ([60, 30, 2, 1], ["", "withheld", "<5", "<5"]),  # two, but of three together
-        ([60, 40, 0], ["", "", "<5"]),  # nobody is there to be told of
-        ([3, 1], ["<5", "<5"]),
-    ],
-)
-def test_a_count_is_not_had_by_subtraction(counts, hidden):
-    assert hide(counts) == hidden
-
-
-def test_nothing_is_hidden_where_all_counts_are_large():
-    table = told(of_counts())
-
-    assert (table.hidden == "").all()
-    assert table.loc[("deep", "true"), ["n", "base", "share_said"]].tolist() == [
-        "60",
-        "100",
-        "60 %",
-    ]
-    assert table.loc[("arch", "own"), "base"] == "60"
-
-
-def test_of_two_answers_the_other_is_told_as_far_as_the_small_one_allows():
-    table = told(of_counts(deep=(98, 2), arch=(49, 39, 10)))
-
-    assert table.loc[("deep", "false"), "n"] == "<5"
-    assert table.loc[("deep", "true"), ["n", "share_said"]].tolist() == [">95", "more than 95 %"]
-    assert table.loc[("deep", "true"), ["share", "low", "cluster_low", "median"]].isna().all()
-
-
-def test_a_base_does_not_tell_the_count_that_decides_on_it():
-    table = told(of_counts(deep=(98, 2), arch=(49, 39, 10)))
-
-    own = table.loc[("arch", "own")]
-    assert (own["base"], own["n"], own["share_said"]) == ("withheld", "withheld", "40 %")
-    assert np.isnan(own.low)
-    assert np.isnan(own.cluster_low)
-    whole = told(of_counts(deep=(3, 97), arch=(3, 0, 0))).loc["arch"]
-    assert (whole["base"] == "<5").all()
-    assert whole.share.isna().all()
-
-
-def test_an_option_of_many_that_almost_all_chose_is_not_told_exactly():
-    assert told(of_counts(why=97)).loc[("why", "paper"), "n"] == ">95"
-    assert told(of_counts(why=100)).loc[("why", "paper"), "n"] == "100"
-
-
-def every_number_that_is_told(table: pd.DataFrame) -> list[float]:
-    return [v for v in table.select_dtypes("number").to_numpy().ravel() if np.isfinite(v)]
-
-
-def test_numbers_follow_the_answer_that_decides_on_them():
-    small, guarded = of_counts(deep=(4, 96), arch=(4, 0, 0)), of_counts(
-        deep=(98, 2), arch=(49, 39, 10)
-    )  # fmt: skip
-
-    def made(answers: Answers) -> pd.Series:
-        shares = released_shares(MADE, share_table(MADE, answers).table)
-        return released_numbers(MADE, numbers(MADE, *answers, seed=0), shares).iloc[0]
-
-    assert made(small).n == "<5"
-    assert np.isnan(made(small)["median"])
-    assert (made(guarded).n, made(guarded).base) == ("withheld", "withheld")
-    assert made(of_counts()).n == "60"
-    assert np.isfinite(made(of_counts()).p10)
-    assert np.isnan(made(of_counts(deep=(30, 70), arch=(10, 10, 10))).p10)  # three teams beyond
-
-
-def test_dots_of_competitions_are_rounded_and_nameless():
-    made = share_table(MADE, of_counts())
-    dots = released_spread(made.spread, released_shares(MADE, made.table))
-
-    assert set(dots) == {"question", "row", "option", "share", "answer"}
-    assert np.allclose(dots.share * 20, (dots.share * 20).round())
-    few = share_table(MADE, of_counts(competitions=4))
-    assert released_spread(few.spread, released_shares(MADE, few.table)).empty
-
-
-def test_a_cell_of_a_crosstable_is_not_had_from_its_row_or_column():
-    rng = np.random.default_rng(3)
-    for _ in range(15):
-        deep = int(rng.integers(6, 60))
-        arch = rng.multinomial(deep, [0.6, 0.3, 0.1])
-        answers = of_counts(deep=(deep, 70), arch=tuple(arch), why=int(rng.integers(0, deep + 70)))
-        raw = crosstables(MADE, *answers, pairs=[("arch", "deep")])
-        kept = released_crosstables(MADE, raw)
-        for keys in (["by_option"], ["option"]):
-            for _, line in raw.groupby(keys):
-                hidden = kept.loc[line.index].hidden != ""
-                counts = line.n[hidden]
-                if ((counts > 0) & (counts < 5)).any() and not hidden.all():
-                    assert counts.sum() >= 5
-
-
-def test_a_small_cell_of_a_crosstable_is_not_printed():
-    answers = of_counts(deep=(60, 40), why=97)  # three of the forty chose the other
-
-    kept = released_crosstables(MADE, crosstables(MADE, *answers, pairs=[("deep", "why")]))
-
-    table = kept.set_index(["by_option", "option"])
-    assert table.loc[("false", "prize"), "n"] == "<5"
-    assert table.loc[("false", "paper"), ["n", "base"]].tolist() == ["withheld", "withheld"]
-    assert table.loc[("false", "paper"), ["share", "low"]].isna().all()
-    words = sentences.crossed(kept[(kept.by_option == "false") & (kept.option == "prize")].iloc[0])
-    assert words.startswith("Fewer than 5 of the teams that answered “No”")
+from systems.competition_survey.test_disclosure import MADE, of_counts, told
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +104,17 @@ def test_sentences_to_the_word():
     assert sentences.shared(full).startswith(
         "60 % of all 100 teams answered “Yes” to “Was it deep learning?” (60 teams; "
     )
+
+
+def test_the_flow_says_what_is_counted_exactly_and_invites_nobody_who_came_alone(made):
+    from assay.systems.competition_survey.figures import flow_chart
+
+    chart = flow_chart(made.flow)
+
+    first = made.flow[made.flow.stage == "listed"].iloc[0]
+    assert first.sentence == f"{first.n} listed: invited, or with a form of their own accord."
+    assert chart.data.label.iloc[0] == "listed"
+    assert "gave no answer to a question, is counted exactly" in chart.caption
 
 
 def test_nothing_released_counts_fewer_than_five_teams(made):

@@ -97,6 +97,7 @@ def test_who_was_not_shown_a_question_is_absent_and_not_missing():
 
     standard, own = (row_of(table, "arch", option) for option in ("standard", "own"))
     assert (standard.n, standard.base, standard.missing, standard.share) == (1, 2, 1, 0.5)
+    assert standard.answered == row_of(answered, "arch", "standard").answered == 1
     assert (own.n, own.base) == (0, 2)
     assert row_of(answered, "arch", "standard").share == 1.0
     assert row_of(table, "deep", "true").base == 4

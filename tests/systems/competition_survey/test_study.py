@@ -1,6 +1,7 @@
 """The studies as they are wired, and the components that judge the analysis."""
 
 import json
+from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -88,3 +89,16 @@ def test_found_and_false_strategies_are_told_apart():
     assert values(made, "any_false") == [1.0]
     assert values(made, "unfitted") == [1.0]
     assert values(list(strategies_found(table.iloc[:2], planted={"a": 1.0})), "any_false") == [0.0]
+
+
+def test_the_claim_on_shares_speaks_of_errors_that_may_cancel():
+    """Half of the shares ten points too high and half too low is what the claim allows."""
+    (claim,) = [c for c in SYSTEM.study("practice").claims if c.id == "P1"]
+    card = (files("assay.systems.competition_survey") / "README.md").read_text(encoding="utf-8")
+
+    assert (claim.direction, claim.margin) == ("within", 0.01)
+    assert claim.sentence == (
+        "On average over the published shares, pooled shares are neither too high nor too low by "
+        "a point"
+    )
+    assert claim.sentence in card

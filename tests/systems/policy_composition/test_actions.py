@@ -79,3 +79,12 @@ def test_a_share_or_range_out_of_range_is_refused():
         calibrate(lambda e: 0.0, low=0.0)
     with pytest.raises(ParameterError):
         calibrate(lambda e: 0.0, evaluations=1)
+
+
+@pytest.mark.parametrize("row", [[0.0, -1.0, -np.inf, -np.inf], [-np.inf] * 4])
+def test_a_share_that_takes_in_forbidden_actions_leaves_everything(row):
+    q, actions = from_table(np.array([row])), discrete(4)
+
+    for share, left in ((0.75, 1.0), (0.5, 0.5 if np.isfinite(row[1]) else 1.0)):
+        space = IndifferenceSpace(q, share_epsilon(q, actions, share), actions)
+        assert space.volume(np.array([0])).tolist() == [left]

@@ -115,7 +115,7 @@ def test_slips_have_their_frequency():
     assert share[[1, 3, 5, 7]] == pytest.approx([0.1] * 4, abs=5 * np.sqrt(0.09 / 4000))
 
 
-@pytest.mark.parametrize("action", [[np.nan, 0.0], [0.0], [0.0, 0.0, 0.0]])
+@pytest.mark.parametrize("action", [[np.nan, 0.0], [0.0], [0.0, 0.0, 0.0], "up"])
 def test_an_action_that_is_none_is_refused(action):
     env = PointNavigation()
     env.reset(seed=0)
@@ -143,3 +143,9 @@ def test_parameters_out_of_range_are_refused():
     walk.reset()
     with pytest.raises(ParameterError, match="0 to 4"):
         walk.step(5)
+
+
+@pytest.mark.parametrize("state", ["a", None, [[0.0], [1.0, 2.0]], [0.0]])
+def test_a_state_that_is_no_pair_of_numbers_is_refused(state):
+    with pytest.raises(ParameterError, match=r"options: no state .*expected two numbers from -10"):
+        PointNavigation().reset(options={"state": state})

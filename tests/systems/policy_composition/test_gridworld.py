@@ -106,3 +106,8 @@ def test_parameters_out_of_range_are_refused():
 
 def test_the_map_that_comes_with_it_has_all_kinds_of_cells():
     assert set("".join(CROSSING)) == set("SGHM#.")
+
+
+def test_epsilons_have_to_be_one_per_reward():
+    with pytest.raises(ParameterError, match="2 epsilons for 3 rewards; expected one per reward"):
+        lexicographic(GridWorld(), epsilons=(0.0, 0.0))

@@ -260,8 +260,8 @@ def test_values_of_another_shape_are_refused():
         odd.mask(STATE)
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan])
-def test_a_temperature_that_is_not_above_zero_is_refused(temperature):
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan, np.inf])
+def test_a_temperature_that_is_not_above_zero_and_finite_is_refused(temperature):
     with pytest.raises(ParameterError, match="temperature"):
         stack(FIRST).sample(STATE, np.random.default_rng(0), temperature=temperature)
 
@@ -269,3 +269,16 @@ def test_a_temperature_that_is_not_above_zero_is_refused(temperature):
 def test_another_way_to_treat_conflicts_is_refused():
     with pytest.raises(ParameterError, match="restrict, fallback or error"):
         stack(FIRST, on_conflict="ignore")
+
+
+def test_epsilons_that_are_not_one_per_state_are_refused():
+    space = level([[0.0, -1.0]] * 3, epsilon=lambda states: np.ones((len(states), 1)), name="odd")
+
+    with pytest.raises(ParameterError, match=r"level 'odd': epsilons of shape \(3, 1\); .*\(3,\)"):
+        space.mask(np.arange(3))
+
+
+def test_an_epsilon_of_states_may_be_one_number():
+    assert level([0.0, -1.0], epsilon=lambda states: np.array(2.0)).mask(STATE).all()
+    with pytest.raises(ParameterError, match="an epsilon of -2"):
+        level([0.0, -1.0], epsilon=lambda states: np.array(-2.0)).mask(STATE)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from assay.systems.policy_composition import navigation as nav
+from assay.systems.policy_composition.oracle import World
 from assay.systems.policy_composition.value_iteration import FiniteModel, action_values
 
 POINTS = np.random.default_rng(0).uniform(-10, 10, (400, 2))
@@ -118,3 +119,18 @@ def test_a_look_ahead_is_reward_and_discounted_value_of_where_a_move_leads():
     )
 
     assert found[:, 0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n", [31, 41, 61, 81])
+def test_landings_on_a_wall_count_alike_in_the_table_and_in_the_look_ahead(n):
+    """Of nodes and candidates in round numbers many landings lie exactly on an edge."""
+    world = World(nodes=n, per_axis=5)
+    each, weights = world.actions.candidates, np.array([1.0, 0.0, 0.0, 0.0, 0.0])
+    *_, gains = nav.grid_transitions(n, each, weights=weights, ends=False, noise=STILL)
+    actions = np.broadcast_to(each, (n * n, *each.shape))
+    ahead = nav.look_ahead(
+        world.points, actions, weights=weights, ends=False, values=np.zeros((n, n)),
+        discount=0.99, noise=STILL,
+    )  # fmt: skip
+
+    assert (ahead == gains).all()

@@ -15,6 +15,7 @@ from assay.systems.policy_composition.indifference import IndifferenceSpace, Pri
 from assay.systems.policy_composition.oracle import (
     GridValue,
     World,
+    error_bound,
     exact,
     joint_mask,
     prioritised,
@@ -65,10 +66,10 @@ def test_restricting_actions_lowers_the_value(alone):
 
 
 def test_with_unlimited_slack_the_adapted_policy_is_the_one_alone(alone):
-    levels, solutions = prioritised(SMALL, ["obstacle", "top"], [1e9, 0.0], alone["obstacle"])
+    values, solutions = prioritised(SMALL, ["obstacle", "top"], [1e9, 0.0], alone["obstacle"])
 
     assert len(solutions) == 1
-    assert levels[1].q.values == pytest.approx(alone["top"].values, abs=0.02)
+    assert values[1].values == pytest.approx(alone["top"].values, abs=0.02)
 
 
 def test_an_adapted_level_is_the_fixed_point_of_its_own_backup(alone):
@@ -103,6 +104,28 @@ def test_the_nearest_node_answers_for_its_cell(alone):
     nodes = np.array([[0.0, 7.0], [0.0, 7.0], [-10.0, -10.0]])
 
     assert (rounded(states, actions) == alone["top"](nodes, actions)).all()
+
+
+@pytest.mark.parametrize("nodes", [21, 31])
+def test_a_policy_lies_on_the_very_nodes_it_was_computed_for(nodes):
+    """Rounded to its nearest node, a node of the grid is itself to the last digit."""
+    world = World(nodes=nodes, per_axis=3, nearest=True)
+    values = np.random.default_rng(0).normal(size=(nodes, nodes))
+    plain = GridValue(World(nodes=nodes, per_axis=3), OBSTACLE, values)
+    actions = np.broadcast_to(world.actions.candidates, (nodes**2, 9, 2))
+    found = GridValue(world, OBSTACLE, values)(world.points, actions)
+
+    assert (found == plain(world.points, actions)).all()
+
+
+def test_the_bound_through_the_look_ahead_is_the_solvers_own_and_sees_what_is_off(alone):
+    level = alone["obstacle"].level(1.0, "obstacle")
+    inside, solution = exact(SMALL, TOP, above=[level])
+    off = GridValue(SMALL, TOP, inside.values + np.eye(21))
+
+    assert error_bound(inside, [level]) == pytest.approx(solution.error_bound, abs=1e-9)
+    assert error_bound(inside) > 1
+    assert error_bound(off, [level]) > 10
 
 
 def test_noise_lowers_what_the_obstacle_allows():
@@ -173,6 +196,18 @@ def test_unknown_tasks_and_worlds_are_refused():
         World(nodes=2)
     with pytest.raises(ParameterError, match=r"noise of -1"):
         World(sigma=-1)
+    with pytest.raises(ParameterError, match="1 epsilons for 2 tasks; expected one per task"):
+        prioritised(SMALL, ["obstacle", "top"], [1.0])
+
+
+def test_a_model_that_would_fill_the_memory_is_refused_before_it_is_made():
+    with pytest.raises(ParameterError, match=r"a model of 35.* GiB, .*expected at most 4 GiB"):
+        World(nodes=401, per_axis=65)
+    made = navigation.grid_transitions(
+        9, World(per_axis=3).actions.candidates, weights=TOP, ends=False,
+        noise=navigation.gaussian_nodes(0.5),
+    )  # fmt: skip
+    assert World(nodes=9, per_axis=3, sigma=0.5).model_bytes == sum(part.nbytes for part in made)
 
 
 TABLE = {

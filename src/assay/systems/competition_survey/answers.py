@@ -6,7 +6,7 @@ Two tables. `respondents` has one row for each:
     competition, team
     status       invited, started or completed
     instrument   hash of the questions that were asked; empty where nothing was answered
-    seconds      from the first save to submitting; NaN where it is not known
+    seconds      from the first look at a section to submitting first; NaN where it is not known
 
 `answers` has one row for each value:
 
@@ -22,7 +22,6 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +36,7 @@ from assay.systems.competition_survey.storage import Kept, normalised
 
 __all__ = [
     "ANSWERS",
+    "LONGEST_SECONDS",
     "RESPONDENTS",
     "STATUSES",
     "Answers",
@@ -54,6 +54,8 @@ __all__ = [
 RESPONDENTS = ("respondent", "competition", "team", "status", "instrument", "seconds")
 ANSWERS = ("respondent", "question", "row", "value")
 STATUSES = ("invited", "started", "completed")
+LONGEST_SECONDS = 1e9
+LARGEST_BYTES = 200_000_000
 
 
 class Answers(NamedTuple):
@@ -111,7 +113,7 @@ def collected(everyone: Iterable[Kept]) -> Answers:
         status = "completed" if kept.answers is not None else "started" if kept.started else ""
         people.append(
             (kept.respondent, kept.competition, kept.team, status or "invited", kept.instrument,
-             _seconds(kept.started, kept.completed))
+             math.nan if kept.seconds is None else kept.seconds)
         )  # fmt: skip
         for name, value in (kept.answers or {}).items():
             values += [(kept.respondent, name, *rest) for rest in rows_of(value)]
@@ -216,7 +218,7 @@ def read_competitions(path: Path) -> list[Competition]:
         key = (name, normalised(team))
         if key in keys:
             raise DataError(f"team {team!r} is there since line {keys[key]}", where=where)
-        if rank and not (rank.isascii() and rank.isdigit() and 0 < int(rank) < 10**6):
+        if rank and not (rank.isascii() and rank.isdigit() and len(rank) <= 6 and int(rank)):
             raise DataError(f"rank {rank!r}", where=where, accepted="a whole number from 1")
         keys[key] = line
         teams[team] = int(rank) if rank else None
@@ -251,20 +253,24 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise DataError(str(error), where=f"{path} line {reader.line_num}") from error
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, largest: int = LARGEST_BYTES) -> str:
     """A text in UTF-8, without its byte order mark.
 
     Raises:
-        DataError: If it cannot be read.
+        DataError: If it cannot be read, or has more bytes than `largest`.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as opened:
+            data = opened.read(largest + 1)
+        text = data.decode("utf-8-sig") if len(data) <= largest else ""
         if "\0" in text:
             raise ValueError
-        return text
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise DataError(f"cannot be read ({why})", where=str(path)) from error
+    if len(data) > largest:
+        raise DataError("is too large", where=str(path), accepted=f"at most {largest:,} bytes")
+    return text
 
 
 def said(value: Any) -> str:
@@ -275,9 +281,3 @@ def said(value: Any) -> str:
         text = format(Decimal(repr(value)), "f")
         return text.rstrip("0").rstrip(".") if "." in text else text
     return str(value)
-
-
-def _seconds(started: str, completed: str) -> float:
-    if not started or not completed:
-        return math.nan
-    return (datetime.fromisoformat(completed) - datetime.fromisoformat(started)).total_seconds()

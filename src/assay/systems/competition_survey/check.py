@@ -13,7 +13,7 @@
     other_empty        error     `other` without words
     other_unasked      warning   words for `other`, which was not chosen
     instrument         error     answers to another instrument, or to another version of it
-    duplicate          warning   another form of a team of the same name in the same competition
+    duplicate          warning   another submitted form of a team of this name in the competition
     fast               warning   submitted sooner than the questions can be read
     straight           warning   one and the same choice in every row of a matrix
 
@@ -130,11 +130,11 @@ def _forms(instrument: Instrument, people: pd.DataFrame, fastest: float) -> Iter
     yield _Found("fast", "", f"submitted in less than {fastest:g} s", _where(fast))
     names = {team: normalised(team) for team in people.team.unique()}
     key = people.team.map(names)
-    begun = (people.status != "invited") & (key != "")
-    same = pd.DataFrame({"competition": people.competition, "key": key})[begun].duplicated(
+    named = completed & (key != "")  # who only began takes nothing away from who submitted
+    same = pd.DataFrame({"competition": people.competition, "key": key})[named].duplicated(
         keep=False
     )
-    twice = begun & same.reindex(people.index, fill_value=False)
+    twice = named & same.reindex(people.index, fill_value=False)
     yield _Found("duplicate", "", "another form of a team of this name", _where(twice))
 
 

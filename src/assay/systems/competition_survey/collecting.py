@@ -71,7 +71,9 @@ def take_in(folder: Path, file: Path, *, competition: str = "", drop: Sequence[s
     if file.suffix == ".jsonl":
         taken = Taken(read_jsonl(file), (), 0)
     else:
-        taken = read_wide(file, instrument, competition=competition, drop=drop)
+        taken = read_wide(
+            file, instrument, competition=competition, drop=drop, secret=survey.secret()
+        )
     database = survey.open()
     try:
         Storage(database).add(kept_of(taken.answers, instrument))
@@ -83,7 +85,7 @@ def take_in(folder: Path, file: Path, *, competition: str = "", drop: Sequence[s
 
 
 def kept_of(answers: Answers, instrument: Instrument) -> list[Kept]:
-    """Respondents as the store keeps them; times are made from how long it took.
+    """Respondents as the store keeps them, submitted now and in their order.
 
     Args:
         answers: The tables.
@@ -92,21 +94,23 @@ def kept_of(answers: Answers, instrument: Instrument) -> list[Kept]:
     said_of: dict[str, dict[str, list[tuple[str, str]]]] = {}
     for respondent, question, row, value in answers.answers.itertuples(index=False, name=None):
         said_of.setdefault(respondent, {}).setdefault(question, []).append((row, value))
-    now = datetime.now(UTC)
+    began = datetime.now(UTC)
     found = []
-    for who, competition, team, status, asked, seconds in answers.respondents.itertuples(
-        index=False, name=None
+    for at, (who, competition, team, status, asked, seconds) in enumerate(
+        answers.respondents.itertuples(index=False, name=None)
     ):
+        now = began + timedelta(microseconds=at)  # of one team the last in the file is the latest
         done = status == "completed"
-        begun = now - timedelta(seconds=seconds) if done and not math.isnan(seconds) else None
-        started = begun.isoformat() if begun else "" if status != "started" else now.isoformat()
+        took = seconds if done and not math.isnan(seconds) else None
+        started = now.isoformat() if status == "started" else ""
         values = {
             name: _value(instrument.by_id.get(name), rows)
             for name, rows in said_of.get(who, {}).items()
         }
         found.append(
             Kept(who, competition, team, "imported", asked, started,
-                 now.isoformat() if done else "", {}, [], values if done else None, int(done))
+                 now.isoformat() if done else "", {}, [], values if done else None, int(done),
+                 seconds=took)
         )  # fmt: skip
     return found
 

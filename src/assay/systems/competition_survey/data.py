@@ -43,7 +43,7 @@ class Included(NamedTuple):
         respondents: The teams included.
         answers: Theirs.
         findings: What is wrong with anybody's answers.
-        flow: From invited to included: ``stage``, ``reason``, ``n``.
+        flow: From those listed to those included: ``stage``, ``reason``, ``n``.
         records: ``teams`` by ``stage``; and ``flow_gap``, teams that submitted and are neither
             included nor left out for a reason.
     """

@@ -31,12 +31,14 @@ RESPONSES = sa.Table(
     sa.Column("team_key", sa.Text, nullable=False),
     sa.Column("mode", sa.String(8), nullable=False),  # closed, open or imported
     sa.Column("instrument", sa.String(64), nullable=False),
-    sa.Column("started", sa.String(32)),  # UTC, ISO 8601
+    sa.Column("opened", sa.String(32)),  # UTC, ISO 8601
+    sa.Column("started", sa.String(32)),
     sa.Column("completed", sa.String(32)),
     sa.Column("draft", sa.JSON, nullable=False),  # what stands in the form
     sa.Column("sections", sa.JSON, nullable=False),  # those saved at least once
     sa.Column("answers", sa.JSON(none_as_null=True)),  # what was submitted
     sa.Column("revision", sa.Integer, nullable=False),  # how often
+    sa.Column("seconds", sa.Float),  # until it was submitted first
 )
 HISTORY = sa.Table(
     "history",

@@ -1,6 +1,7 @@
 """What the pages of one survey share: its questions, its store, its templates and static files."""
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,7 +22,8 @@ from assay.systems.competition_survey.people import People
 from assay.systems.competition_survey.settings import Settings, SurveyFolder
 from assay.systems.competition_survey.storage import Kept, Storage
 
-__all__ = ["STATIC", "STATIC_NAMES", "Caller", "Desk", "caller", "go", "known", "open_desk"]
+__all__ = ["STATIC", "STATIC_NAMES", "Caller", "Desk", "caller", "go", "known", "one_line",
+           "open_desk"]  # fmt: skip
 
 PACKAGE = __name__.rpartition(".")[0]
 STARTS = Rate(per_second=0.5, burst=200)
@@ -123,6 +125,11 @@ class Caller:
 def one(form: Mapping[str, list[str]], name: str) -> str:
     """The first value of a field, without the blanks around it; empty if there is none."""
     return form.get(name, [""])[0].strip()
+
+
+def one_line(text: str) -> bool:
+    """Whether a text holds no control character and no break of a line."""
+    return not {unicodedata.category(letter) for letter in text} & {"Cc", "Cs", "Zl", "Zp"}
 
 
 def caller(request: Request) -> Caller:

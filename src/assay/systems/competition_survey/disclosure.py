@@ -1,16 +1,19 @@
 """What may be printed: no count of fewer than five teams, nor any that gives one away.
 
 * A count below five prints ``<5``, and its share nothing.
-* Where the answers to a question exclude each other, their counts add up to a known total, so one
-  hidden count could be had by subtraction. Then more are hidden, the smallest first, until at least
-  two are, of five teams together: ``withheld``. Of two answers the second is told as far as the
+* Where the answers to a question exclude each other, their counts add up to a known total, so a
+  hidden count could be had by subtraction. Then more are hidden, the smallest first, until every
+  ``<5`` can be several numbers: ``withheld``. Of two answers the second is told as far as the
   first allows (``>95`` of 100). The options of a multiple choice each stand against *not chosen*.
 * A question that is asked by an answer whose count is hidden would tell it by its base: the base
-  and every count under it are withheld, shares are whole percents without intervals.
-* Quartiles over fewer than five competitions are not printed; dots of competitions have no name,
-  and their shares are rounded to twentieths.
+  and every count under it are withheld, shares are whole percents without intervals. So are those
+  of a cross-table with a question of which anything is hidden.
+* A quantile of numbers is printed where at least five teams, or competitions, lie on either side.
+* Nothing is told by competitions of fewer than three teams each, nor over fewer than five of them;
+  their dots have no name, and their shares are rounded to twentieths.
 
-What this does not protect from: what a reader knows of a team from elsewhere, and two reports of
+How many gave no answer, and how many are left out for which reason, is told exactly. What this does
+not protect from: what a reader knows of a team from elsewhere, and two reports of
 the same survey a few answers apart.
 """
 
@@ -22,6 +25,7 @@ import pandas as pd
 
 from assay.systems.competition_survey.instrument import Instrument
 from assay.systems.competition_survey.show_if import named
+from assay.systems.competition_survey.winners import read_strategy
 
 __all__ = [
     "FEWEST",
@@ -32,12 +36,15 @@ __all__ = [
     "released_numbers",
     "released_shares",
     "released_spread",
+    "released_winners",
 ]
 
 FEWEST = 5
 SMALL, WITHHELD = f"<{FEWEST}", "withheld"
 STEP = 0.05
 """What shares of single competitions are rounded to."""
+LEAST = 3
+"""Fewest teams of a competition that anything is told by, whatever was asked for."""
 ESTIMATES = ["share", "low", "high", "cluster_low", "cluster_high", "median", "q1", "q3"]
 QUARTILES = ["median", "q1", "q3"]
 
@@ -65,20 +72,49 @@ def hide(counts: Sequence[int]) -> list[str]:
         >>> hide([60, 30, 3]), hide([60, 40, 0]), hide([60, 2, 3])
         (['', 'withheld', '<5'], ['', '', '<5'], ['', '<5', '<5'])
     """
-    found = [SMALL if n < FEWEST else "" for n in counts]
-    if not any(0 < n < FEWEST for n in counts):
-        return found
-    for _ in counts:
-        hidden = [n for n, how in zip(counts, found, strict=True) if how]
-        told = [k for k, how in enumerate(found) if not how]
-        if (len(hidden) > 1 and sum(hidden) >= FEWEST) or not told:
-            break
-        found[min(told, key=lambda k: counts[k])] = WITHHELD
-    return found
+    numbers = np.asarray(counts, int)
+    line = np.where(numbers < FEWEST, SMALL, "").astype(object)
+    _complete(line, numbers)
+    return list(line)
+
+
+def _complete(line: np.ndarray, counts: np.ndarray) -> None:
+    """Hide more of one line, the smallest first, until its total tells no hidden count."""
+    total, most = counts.sum(), len(counts) * (FEWEST - 1)
+    if total < FEWEST or not (counts[line != ""] > 0).any():
+        return
+    if total < 2 * FEWEST or most - 2 < total <= most:  # decided by the total, so it tells nothing
+        line[:] = WITHHELD
+    while not _safe(line, counts):
+        told = np.flatnonzero(line == "")
+        if not len(told):
+            line[:] = WITHHELD
+            return
+        line[told[counts[told].argmin()]] = WITHHELD
+
+
+def _safe(line: np.ndarray, counts: np.ndarray) -> bool:
+    """Whether the total leaves every ``<5`` open to a reader who knows these rules.
+
+    Where nothing else is withheld, each must be able to be three numbers. Otherwise all of them
+    together must be able to be anything from one to four: what is withheld is at least five, and
+    at most the smallest count that is told.
+    """
+    small, withheld = int((line == SMALL).sum()), int((line == WITHHELD).sum())
+    hidden = int(counts[line != ""].sum())
+    if small + withheld < 2 or hidden < FEWEST:
+        return False
+    if not withheld:
+        return hidden <= small * (FEWEST - 1) - 2
+    largest = int(counts[line == ""].min(initial=hidden))
+    least, most = hidden - largest * withheld, hidden - FEWEST * withheld
+    return not small or (least <= 1 and most >= FEWEST - 1)
 
 
 def _hide_one(n: int, total: int) -> str:
     """What is not told of one option of a multiple choice, against *not chosen*."""
+    if FEWEST <= total < 2 * FEWEST and n < total:
+        return WITHHELD
     if n < FEWEST:
         return SMALL
     return WITHHELD if 0 < total - n < FEWEST else ""
@@ -115,12 +151,13 @@ def released_shares(instrument: Instrument, table: pd.DataFrame) -> pd.DataFrame
     found.loc[gone, ESTIMATES] = np.nan
     found.loc[guarded, ["low", "high", "cluster_low", "cluster_high"]] = np.nan
     found["share"] = np.where(guarded, found.share.round(2), found.share)
-    found.loc[found.k < FEWEST, QUARTILES] = np.nan
+    found.loc[~_many(table), QUARTILES] = np.nan
+    found[QUARTILES] = (found[QUARTILES] / STEP).round() * STEP
     found["share_said"] = [
         _share_said(*row)
         for row in zip(found.share, found.n, answered, table.base, guarded, strict=True)
     ]
-    return found.drop(columns=["missing"]).assign(
+    return found.drop(columns=["missing", "answered"]).assign(
         missing=np.where(guarded | small_base, "", table.missing.astype(str))
     )
 
@@ -148,9 +185,12 @@ def _answered(table: pd.DataFrame) -> np.ndarray:
     """Teams that answered: what the counts of answers that exclude each other add up to."""
     exclusive = (table.type != "multi").to_numpy()
     total = table.groupby(["question", "row"])["n"].transform("sum").to_numpy(int)
-    return np.where(
-        exclusive, total, (table.base - table.missing.clip(upper=table.base)).to_numpy()
-    )
+    return np.where(exclusive, total, table.answered.to_numpy(int))
+
+
+def _many(table: pd.DataFrame) -> np.ndarray:
+    """Whether enough competitions of enough teams stand behind what is told by competitions."""
+    return ((table.k >= FEWEST) & (table.min_n >= LEAST)).to_numpy(bool)
 
 
 def _pairs(table: pd.DataFrame) -> np.ndarray:
@@ -174,7 +214,7 @@ def _share_said(share: float, n: str, answered: int, base: int, guarded: bool) -
 def released_spread(spread: Any, shares: Any) -> pd.DataFrame:
     """Shares of single competitions that may be drawn: rounded, and at least five to an answer."""
     keys = ["question", "row", "option"]
-    told = shares[(shares.hidden == "") & (shares.k >= FEWEST) & shares.share.notna()]
+    told = shares[(shares.hidden == "") & _many(shares) & shares.share.notna()]
     kept = spread.merge(told[[*keys, "answer"]], on=keys)
     kept["share"] = (kept.share / STEP).round() * STEP
     return kept.sort_values([*keys, "share"]).reset_index(drop=True)
@@ -185,7 +225,7 @@ def released_numbers(
 ) -> pd.DataFrame:
     """The numbers that may be printed; ``n`` and ``base`` as texts."""
     found = table.copy()
-    hiding = set(shares.question[(shares.hidden != "") | (shares.base == WITHHELD)])
+    hiding = _hiding(shares)
     guarded = np.array(
         [
             (shown := instrument.question(q).show_if) is not None and bool(named(shown) & hiding)
@@ -193,22 +233,67 @@ def released_numbers(
         ],
         bool,
     )
-    small = (table.n < FEWEST).to_numpy()
     for name in ("n", "base"):
         text = table[name].astype(str).to_numpy(dtype=object)
         found[name] = np.select(
             [(table[name] < FEWEST).to_numpy(), guarded], [SMALL, WITHHELD], text
         )
-    pooled = ["p10", "q1", "median", "q3", "p90", "low", "high"]
-    found.loc[small, pooled] = np.nan
-    found.loc[table.n * 0.1 < FEWEST, ["p10", "p90"]] = np.nan  # few teams lie beyond
-    quartiles = ["competition_q1", "competition_median", "competition_q3"]
-    found.loc[small | (table.k < FEWEST).to_numpy(), quartiles] = np.nan
+    for beyond, names in (
+        (table.n * 0.1, ["p10", "p90"]),
+        (table.n * 0.25, ["q1", "q3", "low", "high"]),
+        (table.n * 0.5, ["median"]),
+        (table.k.where(_many(table), 0) * 0.25, ["competition_q1", "competition_q3"]),
+        (table.k.where(_many(table), 0) * 0.5, ["competition_median"]),
+    ):
+        found.loc[(beyond < FEWEST).to_numpy(), names] = np.nan
     return found
 
 
-def released_crosstables(instrument: Instrument, table: pd.DataFrame) -> pd.DataFrame:
-    """The cross-tables that may be printed; rows and columns are guarded until nothing changes."""
+def released_winners(
+    instrument: Instrument, table: pd.DataFrame, shares: pd.DataFrame
+) -> pd.DataFrame:
+    """The models of ranks that may be printed: none that few teams decide, and no count of users.
+
+    Args:
+        instrument: The questions.
+        table: What `winners` made.
+        shares: The released shares: of a question that they hide anything of, no count is told.
+    """
+    hiding = _hiding(shares)
+    guarded = [read_strategy(instrument, name).question in hiding for name in table.strategy]
+    few = np.minimum(table.used, table.teams - table.used).to_numpy(int) < FEWEST
+    found = table.drop(columns=["used"])
+    found["teams"] = np.select(
+        [(table.teams < FEWEST).to_numpy(), np.array(guarded, bool)],
+        [SMALL, WITHHELD],
+        table.teams.astype(str).to_numpy(dtype=object),
+    )
+    gone = few & table.effect.notna().to_numpy()
+    found.loc[gone, ["effect", "error", "low", "high", "p", "ratio", "p_holm"]] = np.nan
+    found["found"] = found.found.to_numpy(bool) & ~few
+    said = f"not told: fewer than {FEWEST} teams used it, or fewer than {FEWEST} did not"
+    found["note"] = [
+        "; ".join(filter(None, (said, note))) if hidden else note
+        for note, hidden in zip(table.note, gone, strict=True)
+    ]
+    return found
+
+
+def _hiding(shares: pd.DataFrame) -> set[str]:
+    """The questions of which released shares hide a count or the base."""
+    return set(shares.question[(shares.hidden != "") | (shares.base == WITHHELD)])
+
+
+def released_crosstables(
+    instrument: Instrument, table: pd.DataFrame, shares: pd.DataFrame
+) -> pd.DataFrame:
+    """The cross-tables that may be printed; rows and columns are guarded until nothing changes.
+
+    Args:
+        instrument: The questions.
+        table: What `crosstables` made.
+        shares: The released shares: what they hide of either question must not be told here.
+    """
     found = table.copy()
     how = np.full(len(table), "", dtype=object)
     groups: Any = table.groupby(["by", "question"], sort=False).indices
@@ -220,8 +305,14 @@ def released_crosstables(instrument: Instrument, table: pd.DataFrame) -> pd.Data
         how[at] = _guarded(counts, bases, *multi).ravel()
     found["hidden"] = how
     gone = (how != "") | (table.base < FEWEST).to_numpy()
-    found["n"] = np.where(how != "", how, table.n.astype(str))
-    row = pd.Series(gone).groupby([table.by, table.by_option, table.question]).transform("any")
+    row: Any = pd.Series(gone, index=table.index).groupby(
+        [table.by, table.by_option, table.question]
+    ).transform("any")  # fmt: skip
+    hiding = _hiding(shares)
+    row |= table.by.isin(hiding) | table.question.isin(hiding)
+    found["n"] = np.select(
+        [how != "", row.to_numpy(bool)], [how, WITHHELD], table.n.astype(str).to_numpy(dtype=object)
+    )
     found["base"] = np.select(
         [(table.base < FEWEST).to_numpy(), row.to_numpy()],
         [SMALL, WITHHELD],
@@ -248,15 +339,3 @@ def _guarded(counts: np.ndarray, bases: np.ndarray, by_multi: bool, multi: bool)
         if (how == before).all():
             break
     return how
-
-
-def _complete(line: np.ndarray, counts: np.ndarray) -> None:
-    """Hide more of one line until no hidden count can be had by subtraction."""
-    while True:
-        hidden = line != ""
-        sensitive = (counts[hidden] > 0).any()
-        enough = hidden.sum() > 1 and counts[hidden].sum() >= FEWEST
-        if not sensitive or enough or hidden.all():
-            return
-        told = np.flatnonzero(~hidden)
-        line[told[counts[told].argmin()]] = WITHHELD

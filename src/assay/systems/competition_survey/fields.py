@@ -16,6 +16,8 @@ from assay.systems.competition_survey.questions import OTHER
 from assay.systems.competition_survey.show_if import shown
 
 __all__ = [
+    "UNANSWERED",
+    "UNFINISHED",
     "Fault",
     "Section",
     "applying",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 LONGEST = 10_000
+UNANSWERED, UNFINISHED = "Please answer this", "Choose one option in each row"
 DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?")
 Form = Mapping[str, list[str]]
@@ -103,15 +106,16 @@ def read_section(
         before: Answers saved so far.
 
     Returns:
-        The answers to save, None for what is taken back or does not apply; what is wrong by
-        question; and what was typed where it is wrong.
+        The answers to save, None for what is taken back or does not apply, and nothing for what is
+        typed wrong, so that what was saved before stays; what is wrong by question; and what was
+        typed where it is wrong.
     """
     given: dict[str, Any] = {}
     typed: dict[str, Any] = {}
     for question in section.questions:
         given[question.id], given[other_name(question)] = _read(question, form)
     merged = {name: value for name, value in {**before, **given}.items() if value is not None}
-    applied = {question.id: question for question in applying(instrument, merged)}
+    applied = {question.id for question in applying(instrument, merged)}
     wrong: dict[str, str] = {}
     for question in section.questions:
         names = (question.id, other_name(question))
@@ -119,8 +123,13 @@ def read_section(
         if error:
             wrong[question.id] = error
             typed |= {name: given[name] for name in names if given[name] is not None}
-        if error or question.id not in applied:
-            given |= dict.fromkeys(names)
+        if error not in ("", UNANSWERED, UNFINISHED):
+            given = {name: value for name, value in given.items() if name not in names}
+    stays = {**before, **given}
+    applied |= {question.id for question in applying(instrument, stays)}
+    for question in section.questions:
+        if question.id not in applied:
+            given |= dict.fromkeys((question.id, other_name(question)))
     return given, wrong, typed
 
 
@@ -159,7 +168,7 @@ def _judge(question: Question, values: Mapping[str, Any]) -> str:
     """What is wrong with the answer to a question that applies; empty if nothing is."""
     value = values.get(question.id)
     if value is None:
-        return "Please answer this" if question.required else ""
+        return UNANSWERED if question.required else ""
     error = _JUDGES[question.type](question, value)
     chosen = value if isinstance(value, list) else [value]
     if not error and question.other_text and OTHER in chosen:
@@ -223,7 +232,7 @@ def _matrix(question: Question, value: Any) -> str:
     if any(text not in question.options for text in value.values()):
         return "Choose one of the options in each row"
     lacks = [row for row in question.rows if row not in value]
-    return "Choose one option in each row" if lacks and question.required else ""
+    return UNFINISHED if lacks and question.required else ""
 
 
 _JUDGES = {

@@ -85,7 +85,7 @@ def words(name: str, title: str, table: Any) -> Table:
 
 
 def flow_chart(flow: Any) -> Chart:
-    """From invited to included."""
+    """From listed to included."""
     import altair as alt
 
     data = flow.assign(
@@ -107,8 +107,9 @@ def flow_chart(flow: Any) -> Chart:
     text = base.mark_text(align="left", dx=4).encode(text="n:Q")
     return Chart(
         "flow",
-        "From invited to included",
-        " ".join(data.sentence),
+        "From listed to included",
+        f"{' '.join(data.sentence)} Who is left out, and who gave no answer to a question, is "
+        "counted exactly; an answer that fewer than five teams gave is not.",
         alt.layer(bars, text).properties(height=30 * len(data) + 10),
         data,
     )
@@ -222,7 +223,11 @@ def numbers_chart(numbers: Any) -> Chart:
         middle = one.mark_tick(color=BAR, thickness=3, size=24).encode(
             x="median:Q", tooltip=["text", "n", "q1", "median", "q3", "low", "high"]
         )
-        layers = [reach, box, middle] if pd.notna(row["p10"]) else [box, middle]
+        layers = [middle]
+        if pd.notna(row["q1"]):
+            layers = [box, middle]
+        if pd.notna(row["p10"]):
+            layers = [reach, *layers]
         if pd.notna(row["competition_median"]):
             layers.append(
                 one.mark_point(color=DOT, filled=True, size=50).encode(x="competition_median:Q")
@@ -234,8 +239,8 @@ def numbers_chart(numbers: Any) -> Chart:
     return Chart(
         "numbers",
         "What was answered in numbers",
-        "Boxes: quartiles and median pooled over teams; lines: the middle eight tenths, where "
-        "enough teams lie beyond; dots: the median of the medians of competitions.",
+        "Ticks: the median pooled over teams; boxes: quartiles, and lines: the middle eight "
+        "tenths, where enough teams lie beyond; dots: the median of the medians of competitions.",
         alt.vconcat(*panels),
         data,
     )

@@ -9,7 +9,7 @@ the script that comes along only hides it earlier.
 
 import re
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
@@ -26,8 +26,11 @@ from assay.systems.competition_survey.desk import (
     caller,
     go,
     known,
+    one_line,
 )
 from assay.systems.competition_survey.fields import (
+    UNANSWERED,
+    UNFINISHED,
     Section,
     applying,
     faults,
@@ -89,26 +92,33 @@ def home(request: Request) -> Response:
 @router.get("/enter")
 def follow_link(request: Request) -> Response:
     """The link of an invitation: its token becomes a session and leaves the address."""
-    _enter(caller(request), request.query_params.get("token", ""))
+    return _enter(caller(request), request.query_params.get("token", ""), sent=False)
 
 
 @router.post("/enter")
 def type_code(request: Request) -> Response:
     """The token, typed in."""
     asking = caller(request)
-    _enter(asking, asking.said("token"))
+    return _enter(asking, asking.said("token"), sent=True)
 
 
-def _enter(asking: Caller, token: str) -> NoReturn:
-    """Answer a token, right or wrong."""
+def _enter(asking: Caller, token: str, *, sent: bool) -> Response:
+    """Answer a token, right or wrong; a link alone never changes who answers in this browser."""
     asking.visit.may_guess()
     respondent = asking.desk.storage.holder(token) if TOKEN.fullmatch(token) else None
     if respondent is None:
         asking.visit.guessed_wrong()
         text = "This link or code is not valid. Please open the latest invitation that you have."
         raise Refused(403, "Not valid", text, ("referrer-policy", "no-referrer"))
+    storage = asking.desk.storage
+    if asking.kept is not None and asking.kept.respondent != respondent:
+        if not sent:
+            page = asking.page("switch", to=storage.read(respondent), token=token)
+            page.headers["referrer-policy"] = "no-referrer"
+            return page
+        storage.unbind(asking.visit.session)
     if asking.kept is None or asking.kept.respondent != respondent:
-        asking.desk.storage.bind(asking.visit.renew(), respondent)
+        storage.bind(asking.visit.renew(), respondent)
     # A page and not a redirect: after a link from a mail, a browser would not show its new cookie.
     raise Refused(200, "Welcome", "One moment.", ("referrer-policy", "no-referrer"), refresh="/")
 
@@ -123,10 +133,10 @@ def start(request: Request) -> Response:
     if asking.kept is not None:
         return go("/")
     competition, team = asking.said("competition"), asking.said("team")
-    wrong = []
+    wrong: list[tuple[str, str]] = []
     if competition not in desk.competitions:
         wrong.append(("competition", "Choose your competition"))
-    if not normalised(team) or len(team) > 200:
+    if not normalised(team) or len(team) > 200 or not one_line(team):
         wrong.append(("team", "Type the name of your team"))
     if wrong:
         return _welcome(asking, wrong)
@@ -155,6 +165,8 @@ def show_section(request: Request, name: str) -> Response:
     """The questions of one section."""
     asking, kept = known(request)
     section = _section(asking.desk, name)
+    if not kept.opened:
+        asking.desk.storage.open(kept.respondent)
     return _questions(asking, section, kept, {}, kept.draft)
 
 
@@ -167,6 +179,9 @@ def save_section(request: Request, name: str) -> Response:
     kept = desk.storage.save(kept.respondent, section.id, given, instrument=desk.instrument.hash)
     names = [s.id for s in sections(desk.instrument)]
     at, way = names.index(section.id), asking.said("go")
+    # What is wrong is not saved, so nobody leaves without being told.
+    if set(wrong.values()) - {UNANSWERED, UNFINISHED}:
+        return _questions(asking, section, kept, wrong, {**kept.draft, **typed}, status=422)
     if way == "later":
         own = desk.settings.mode == "open"
         link = f"{desk.address}/enter?token={desk.storage.link(kept.respondent)}" if own else ""
@@ -259,9 +274,9 @@ def leave_name(request: Request) -> Response:
     name, email = asking.said("name"), asking.said("email")
     wishes = [wish for wish in asking.visit.form.get("wish", []) if wish in offers]
     wrong = []
-    if not name or len(name) > 200:
+    if not name or len(name) > 200 or not one_line(name):
         wrong.append(("name", "Type your name"))
-    if not EMAIL.fullmatch(email) or len(email) > 254:
+    if not EMAIL.fullmatch(email) or len(email) > 254 or not one_line(email):
         wrong.append(("email", "Type your e-mail address, such as name@example.org"))
     if not wishes:
         wrong.append(("wish", "Choose what your name is for"))

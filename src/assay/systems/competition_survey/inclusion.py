@@ -1,4 +1,4 @@
-"""Whose answers count: a declared list of rules, and the way from invited to included.
+"""Whose answers count: a declared list of rules, and the way from listed to included.
 
     inclusion:
     - without: [instrument, duplicate]     # findings that exclude
@@ -7,6 +7,7 @@
     - where: role != advisor               # a condition over the answers
 
 Who did not submit is never included. Whoever fails several rules is counted at the first of them.
+Of several forms of one team, `duplicate` excludes all but the one submitted last.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ from assay.systems.competition_survey.answers import Answers, applies, holds
 from assay.systems.competition_survey.check import CODES
 from assay.systems.competition_survey.instrument import Instrument
 from assay.systems.competition_survey.show_if import read_condition
+from assay.systems.competition_survey.storage import normalised
 
 __all__ = ["Inclusion", "Rule", "include", "read_rules"]
 
@@ -38,8 +40,9 @@ class Inclusion(NamedTuple):
     Attributes:
         included: Their rows of the respondents.
         reasons: Why the others who submitted do not, by respondent (the index).
-        flow: Columns ``stage``, ``reason`` and ``n``: the stages invited, started, completed and
-            included, and for each reason how many are excluded by it, in the order of the rules.
+        flow: Columns ``stage``, ``reason`` and ``n``: the stages listed (invited; in an open
+            survey and in imports, whoever began), started, completed and included, and for each
+            reason how many are excluded by it, in the order of the rules.
     """
 
     included: pd.DataFrame
@@ -95,7 +98,7 @@ def include(
         counts.append(("excluded", rule.reason, int(broken.sum())))
     kept = completed & (reason == "")
     stages = [
-        ("invited", "", len(people)),
+        ("listed", "", len(people)),
         ("started", "", int((status != "invited").sum())),
         ("completed", "", int(completed.sum())),
         *counts,
@@ -114,7 +117,7 @@ def _read_without(asks: Any, _: Instrument) -> Rule:
     if not isinstance(codes, list) or not codes:
         raise DataError(f"{asks!r} are no findings", accepted="[instrument, duplicate]")
     for code in codes:
-        if code not in CODES:
+        if not isinstance(code, str) or code not in CODES:
             raise DataError(f"no finding {code!r}", next=did_you_mean(str(code), CODES))
     return Rule(f"found: {', '.join(codes)}", "without", tuple(codes))
 
@@ -143,8 +146,21 @@ def _number(asks: Any, most: float) -> float:
 
 
 def _without(rule: Rule, _: Instrument, answers: Answers, findings: pd.DataFrame) -> np.ndarray:
-    at_fault = findings.respondent[findings.code.isin(rule.asks)]
-    return ~answers.respondents.respondent.isin(at_fault).to_numpy(dtype=bool)
+    people = answers.respondents
+    told = {code: people.respondent.isin(findings.respondent[findings.code == code])
+            for code in rule.asks}  # fmt: skip
+    repeated = told.pop("duplicate", np.zeros(len(people), bool))
+    right = ~np.logical_or.reduce([np.zeros(len(people), bool), *told.values()])
+    return right & ~(repeated & ~_latest(people, right))
+
+
+def _latest(people: pd.DataFrame, right: np.ndarray) -> np.ndarray:
+    """Of the right forms of each team the last; forms stand in the order of submission."""
+    counts = right & (people.status == "completed").to_numpy(dtype=bool)
+    teams = {team: normalised(team) for team in people.team.unique()}
+    names = pd.DataFrame({"competition": people.competition, "team": people.team.map(teams)})
+    later = names[counts].duplicated(keep="last").reindex(people.index, fill_value=True)
+    return ~later.to_numpy(dtype=bool)
 
 
 def _answered(rule: Rule, instrument: Instrument, answers: Answers, _: pd.DataFrame) -> np.ndarray:

@@ -90,12 +90,17 @@ def read_instrument(path: Path | str) -> Instrument:
     file = Path(path)
     try:
         with file.open("rb") as opened:
-            text = opened.read(LARGEST_BYTES).decode("utf-8-sig")
+            data = opened.read(LARGEST_BYTES + 1)
+        text = data.decode("utf-8-sig") if len(data) <= LARGEST_BYTES else ""
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise DataError(
             f"cannot be read ({why})", where=str(file), accepted="a YAML file"
         ) from error
+    if len(data) > LARGEST_BYTES:
+        raise DataError(
+            "is too large", where=str(file), accepted=f"at most {LARGEST_BYTES:,} bytes"
+        )
     return _read(text, str(file))
 
 

@@ -8,16 +8,17 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from assay.core.disk import write_text
 from assay.errors import DataError
 from assay.systems.competition_survey.answers import (
     ANSWERS,
+    LONGEST_SECONDS,
     RESPONDENTS,
     STATUSES,
     Answers,
     read_text,
     tables,
 )
+from assay.systems.competition_survey.handing_on import write_private
 
 OPAQUE, HASH = re.compile(r"[0-9A-Za-z_-]{1,32}"), re.compile(r"[0-9a-f]{64}|")
 __all__ = ["from_jsonl", "read_jsonl", "to_jsonl", "write_jsonl"]
@@ -60,8 +61,8 @@ def from_jsonl(lines: Iterable[str], where: str) -> Answers:
 
 
 def write_jsonl(answers: Answers, path: Path) -> None:
-    """Write a file in one step: a reader sees all of it or what was there before."""
-    write_text(path, "".join(f"{line}\n" for line in to_jsonl(answers)))
+    """Write a file for its owner alone, in one step: all of it or what was there before."""
+    write_private(path, "".join(f"{line}\n" for line in to_jsonl(answers)))
 
 
 def read_jsonl(path: Path) -> Answers:
@@ -76,7 +77,7 @@ def read_jsonl(path: Path) -> Answers:
 def _line(line: str, where: str) -> dict[str, Any]:
     try:
         said = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError("is not JSON", where=where, accepted="a line of an export") from error
     needed = (*RESPONDENTS, "answers")
     if not isinstance(said, dict) or set(said) != set(needed):
@@ -85,7 +86,7 @@ def _line(line: str, where: str) -> dict[str, Any]:
     number = said["seconds"]
     right = (
         all(isinstance(text, str) for text in texts)
-        and (number is None or (isinstance(number, int | float) and not isinstance(number, bool)))
+        and (number is None or (type(number) in (int, float) and 0 <= number <= LONGEST_SECONDS))
         and isinstance(said["answers"], list)
         and all(
             isinstance(a, list) and len(a) == 3 and all(isinstance(t, str) for t in a)
@@ -96,7 +97,7 @@ def _line(line: str, where: str) -> dict[str, Any]:
         raise DataError(
             "has a value of another kind",
             where=where,
-            accepted="texts, seconds, and answers [question, row, value]",
+            accepted="texts, seconds up to 1e9, and answers [question, row, value]",
         )
     if not OPAQUE.fullmatch(said["respondent"]) or not HASH.fullmatch(said["instrument"]):
         raise DataError(

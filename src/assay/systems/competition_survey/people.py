@@ -1,7 +1,8 @@
 """People who left a name: apart from the answers, under a key of their own.
 
-Notable: no time of day, no order of arrival and no team stands beside a name, so that nothing leads
-from a person to an answer.
+Notable: no time of day and no team stands beside a name, and no key is shared with an answer. In
+SQLite there is no order of arrival either; PostgreSQL keeps one inside, which who administers the
+server could read.
 """
 
 import secrets

@@ -13,7 +13,17 @@ from typing import Any
 from assay.errors import DataError, did_you_mean
 from assay.systems.competition_survey.show_if import KEYWORDS, Condition
 
-__all__ = ["OTHER", "TYPES", "Question", "Section", "line_of", "read_question", "read_section"]
+__all__ = [
+    "COLUMNS",
+    "OTHER",
+    "PERSONAL_COLUMN",
+    "TYPES",
+    "Question",
+    "Section",
+    "line_of",
+    "read_question",
+    "read_section",
+]
 
 TYPES = (
     "single", "multi", "bool", "int", "number", "likert", "date", "text", "matrix", "hash",
@@ -36,7 +46,14 @@ ONLY_FOR = {
 NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 TAKEN = KEYWORDS | {"csrf", "go", "respondent", "competition", "team", "status", "instrument"}
-PERSONAL = {"name", "first_name", "last_name", "email", "e_mail", "phone", "address", "ip", "token"}
+COLUMNS = {
+    "id", "seconds", "interviewtime", "submitdate", "completed", "startdate", "started",
+    "lastpage", "startlanguage", "seed", "datestamp", "refurl",
+}  # fmt: skip
+PERSONAL_COLUMN = re.compile(
+    r"(e[ _-]?mail|mail|((first|last|full|sur|given|family|user)[ _-]?)?name|ip([ _-]?addr(ess)?)?"
+    r"|token|phone|telephone|address|refurl|attribute[ _-]?\d+|participant)", re.IGNORECASE
+)  # fmt: skip
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -161,7 +178,13 @@ def read_question(entry: Any, where: str, section: str) -> Question:
         raise DataError(f"{entry!r} is no question", where=where, accepted="{id, type, text, ...}")
     _require_known(entry, KEYS, "key")
     name = _name(_text(entry, "id", needed=True), line_of(entry, "id"))
-    if name in PERSONAL:
+    if name in COLUMNS:
+        raise DataError(
+            f"{name!r} is a column of imported tables and cannot be an id",
+            where=line_of(entry, "id"),
+            next="Give it another id.",
+        )
+    if PERSONAL_COLUMN.fullmatch(name):
         raise DataError(
             f"{name!r} is personal and no question",
             where=line_of(entry, "id"),
@@ -256,6 +279,9 @@ def _options(entry: Mapping[str, Any], key: str, *, free: bool = False) -> tuple
                 labels.append((name, _short(label, place)))
     if twice := _twice(names):
         raise DataError(f"{twice!r} is there twice in {key!r}", where=where)
+    read = dict(zip(names, names, strict=True)) | dict(labels)
+    if twice := _twice([text.casefold() for text in read.values()]):
+        raise DataError(f"two of {key!r} read {twice!r}", where=where)
     return tuple(names), tuple(labels)
 
 

@@ -13,6 +13,7 @@ from assay.systems.competition_survey.disclosure import (
     released_numbers,
     released_shares,
     released_spread,
+    released_winners,
 )
 from assay.systems.competition_survey.instrument import Instrument
 from assay.systems.competition_survey.published import beside, published, read_figures
@@ -31,7 +32,7 @@ class Released(NamedTuple):
         crosstables: Declared cross-tables.
         comparison: Own beside published figures.
         winners: The mixed models.
-        flow: From invited to included.
+        flow: From listed to included.
         records: ``share`` of each ``question``, ``row`` and ``option``, and ``median`` of numbers.
     """
 
@@ -46,7 +47,7 @@ class Released(NamedTuple):
     records: Records
 
 
-@component(version="1", requires=("numpy", "pandas"))
+@component(version="2", requires=("numpy", "pandas"))
 def released(
     instrument: Instrument,
     shares: pd.DataFrame,
@@ -69,12 +70,13 @@ def released(
         participation: Summary of `participation`.
         crosstables: Table of `crosstables`.
         winners: Table of `winners`.
-        flow: From invited to included.
+        flow: From listed to included.
         compare: Figures to compare with; the published ones that come along if none are named.
     """
     told = released_shares(instrument, shares)
     figures = released_numbers(instrument, numbers, told)
-    pairs = released_crosstables(instrument, crosstables)
+    pairs = released_crosstables(instrument, crosstables, told)
+    models = released_winners(instrument, winners, told)
     others = read_figures(compare) if compare else published()
     comparison = beside(others, told, figures, participation)
     dots = released_spread(spread, told)
@@ -85,7 +87,7 @@ def released(
         _said(participation, sentences.participated),
         _said(pairs, sentences.crossed),
         _said(comparison, sentences.compared),
-        _said(winners, sentences.won),
+        _said(models, sentences.won),
         _said(flow, sentences.flow_in_words),
         _records(told, figures),
     )

@@ -42,17 +42,22 @@ def shared(row: Row) -> str:
 
 def measured(row: Row) -> str:
     """One row of the released numbers."""
-    if row["n"] == SMALL or not np.isfinite(row["median"]):
+    if row["n"] == SMALL:
         return f"Fewer than 5 teams answered “{row['text']}”: nothing is told."
+    if not np.isfinite(row["median"]):
+        return f"Too few teams answered “{row['text']}”: a median would be that of single teams."
     unit = f" {row['unit']}" if row["unit"] else ""
-    reach = ""
+    parts = []
+    if np.isfinite(row["q1"]):
+        parts.append(f"quartiles {number(row['q1'])} and {number(row['q3'])}")
     if np.isfinite(row["low"]):
-        reach = f"; 95 % interval {number(row['low'])} to {number(row['high'])}, by competitions"
-    quarters = f"quartiles {number(row['q1'])} and {number(row['q3'])}{reach}"
+        reach = f"{number(row['low'])} to {number(row['high'])}"
+        parts.append(f"95 % interval {reach}, by competitions")
+    spread = f" ({'; '.join(parts)})" if parts else ""
     who = f"{row['n']} of " if row["n"] != WITHHELD else "those who answered of "
     who = "" if row["n"] == row["base"] != WITHHELD else who
     middle = f"{number(row['median'])}{unit}"
-    said = f"To “{row['text']}” the median of {who}{_of(row)} is {middle} ({quarters})."
+    said = f"To “{row['text']}” the median of {who}{_of(row)} is {middle}{spread}."
     if not np.isfinite(row["competition_median"]):
         return said
     over = f"{row['k']} competitions with at least {row['min_n']} answers"
@@ -106,7 +111,8 @@ def won(row: Row) -> str:
         return f"{who}: nothing is told of their ranks.{note}"
     word = "better" if row["effect"] > 0 else "worse"
     clear = "told apart from chance" if row["found"] else "not told apart from chance"
-    size = f"{row['teams']} teams of {row['competitions']} competitions"
+    teams = "teams" if row["teams"] == WITHHELD else f"{row['teams']} teams"
+    size = f"{teams} of {row['competitions']} competitions"
     return (
         f"{who} ranked {abs(row['effect']):.3f} {word} on a scale from 0, the last, to 1, the "
         f"first (95 % interval {row['low']:.3f} to {row['high']:.3f}; "
@@ -129,7 +135,9 @@ def compared(row: Row) -> str:
 
 
 def flow_in_words(row: Row) -> str:
-    """One row of the way from invited to included."""
+    """One row of the way to the teams included; not everybody listed need have been invited."""
+    if row["stage"] == "listed":
+        return f"{row['n']} listed: invited, or with a form of their own accord."
     if row["stage"] == "excluded":
         return f"{row['n']} left out: {row['reason']}."
     return f"{row['n']} {row['stage']}."

@@ -5,7 +5,7 @@ my-survey/
   instrument.yaml    the questions
   competitions.csv   competitions, their teams and ranks
   survey.sqlite      answers and people (unless `database` names another place)
-  secret.key         signs forms, so that a form that is open survives a restart
+  secret.key         signs forms, so that an open one survives a restart; hides imported ids
 """
 
 import json
@@ -87,7 +87,7 @@ class SurveyFolder:
         return open_database(self.settings.database or self.path / "survey.sqlite")
 
     def secret(self) -> bytes:
-        """The key that signs forms; made, for its owner alone, when it is first asked for."""
+        """The key of forms and imported ids; made, for its owner alone, when first asked for."""
         file = self.path / "secret.key"
         try:
             made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -153,17 +153,25 @@ def make_survey(folder: Path, *, title: str, mode: str) -> dict[str, str]:
         raise UsageError(f"{there[0]} is there already", where=str(folder))
     starter = files(__name__.rpartition(".")[0]) / "starter"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(mode=0o700, parents=True)
         for name in WHAT:
             text = (starter / name).read_text(encoding="utf-8")
             if name == SETTINGS:
                 text = text.format(title=json.dumps(title, ensure_ascii=False), mode=mode)
             (folder / name).write_text(text, encoding="utf-8")
-        if not (folder / ".gitignore").exists():
-            (folder / ".gitignore").write_text((starter / "gitignore").read_text())
+        _leave_out(folder / ".gitignore", (starter / "gitignore").read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot be made: {error.strerror}", where=str(folder)) from error
     return WHAT
+
+
+def _leave_out(file: Path, wanted: str) -> None:
+    """Add to the list of what stays out of version control what is not on it."""
+    there = file.read_text(encoding="utf-8") if file.exists() else ""
+    lacks = [line for line in wanted.splitlines() if line not in there.splitlines()]
+    gap = "" if not there or there.endswith("\n") else "\n"
+    file.write_text(there + gap + "".join(f"{line}\n" for line in lacks), encoding="utf-8")
 
 
 def _settings(said: dict[str, Any], file: Path) -> Settings:

@@ -51,9 +51,10 @@ class Shares(NamedTuple):
     Attributes:
         table: One row per option of a question (of a row of it, if it is a matrix): ``n`` teams
             gave it, of a ``base``, described ``base_in_words``; ``missing`` of those shown the
-            question gave no answer; ``share`` with Wilson's interval (``low``, ``high``) and that
-            of the bootstrap over competitions (``cluster_low``, ``cluster_high``); the ``median``
-            over the ``k`` competitions of at least ``min_n`` teams, ``q1`` and ``q3``.
+            question gave no answer, ``answered`` did; ``share`` with Wilson's interval (``low``,
+            ``high``) and that of the bootstrap over competitions (``cluster_low``,
+            ``cluster_high``); the ``median`` over the ``k`` competitions of at least ``min_n``
+            teams, ``q1`` and ``q3``.
         spread: For each of these competitions its ``share``, by item and without its name.
     """
 
@@ -75,7 +76,7 @@ class Participation(NamedTuple):
     summary: pd.DataFrame
 
 
-@component(version="1", requires=("numpy", "pandas", "scipy"))
+@component(version="2", requires=("numpy", "pandas", "scipy"))
 def shares(
     instrument: Instrument,
     respondents: pd.DataFrame,
@@ -141,6 +142,7 @@ def _pooled(counts: Tally, draws: int, seed: int) -> pd.DataFrame:
         n=n,
         base=base,
         missing=counts.shown - counts.answered,
+        answered=counts.answered,
         share=np.where(base > 0, n / np.maximum(base, 1), np.nan),
         low=low,
         high=high,

@@ -36,6 +36,8 @@ class Kept(NamedTuple):
         sections: Those saved at least once.
         answers: What was submitted; None before.
         revision: How often.
+        opened: When a section was shown first; empty before.
+        seconds: From then to submitting first; None where it is not known.
     """
 
     respondent: str
@@ -49,6 +51,8 @@ class Kept(NamedTuple):
     sections: list[str]
     answers: dict[str, Any] | None
     revision: int
+    opened: str = ""
+    seconds: float | None = None
 
 
 class Total(NamedTuple):
@@ -61,14 +65,23 @@ class Total(NamedTuple):
 
 
 def normalised(name: str) -> str:
-    """A name without what people spell differently: case, width, marks and punctuation.
+    """A name without what people spell differently: case, width, accents and punctuation.
+
+    Marks that make another word of it, such as vowel signs, stay, and so do the symbols of a name
+    that has nothing else. Of punctuation alone nothing stays: it is often typed for no name.
 
     Example:
         >>> normalised("The  É-Team") == normalised("the e team")
         True
     """
     apart = unicodedata.normalize("NFKD", name).casefold()
-    return "".join(letter for letter in apart if letter.isalnum())
+    kept = "".join(letter for letter in apart if letter.isalnum() or _is_sign(letter))
+    return kept or "".join(sign for sign in apart if unicodedata.category(sign).startswith("S"))
+
+
+def _is_sign(letter: str) -> bool:
+    """Whether a mark belongs to the word: no accent of Latin, Greek or Cyrillic letters."""
+    return unicodedata.category(letter) in ("Mc", "Mn") and not "\u0300" <= letter <= "\u036f"
 
 
 def digest(secret: str) -> str:
@@ -92,20 +105,14 @@ class Storage:
             team: As the organiser writes it; the same after `normalised` is the same team.
             renew: Make the earlier token worthless.
         """
+        return self.invite_all([(competition, team)], renew=renew)[0]
+
+    def invite_all(
+        self, teams: Iterable[tuple[str, str]], *, renew: bool = False
+    ) -> list[str | None]:
+        """What `invite` gives for each competition and team: for all, or nothing is done."""
         with self._write() as connection:
-            found = connection.execute(
-                sa.select(RESPONSES.c.respondent).where(
-                    RESPONSES.c.competition == competition,
-                    RESPONSES.c.team_key == normalised(team),
-                    RESPONSES.c.mode == "closed",
-                )
-            ).scalar()
-            if found and not renew:
-                return None
-            if found:
-                connection.execute(TOKENS.delete().where(TOKENS.c.respondent == found))
-                connection.execute(SESSIONS.delete().where(SESSIONS.c.respondent == found))
-            return _link(connection, found or _begin(connection, competition, team, "closed"))
+            return [_invite(connection, *pair, renew=renew) for pair in teams]
 
     def start(self, competition: str, team: str) -> str:
         """A new respondent of an open survey."""
@@ -154,6 +161,15 @@ class Storage:
             raise StoreError(f"no respondent {respondent!r}", where="survey")
         return _kept(row)
 
+    def open(self, respondent: str) -> None:
+        """Note that somebody sees questions, from which on it takes them time."""
+        with self._write() as connection:
+            connection.execute(
+                RESPONSES.update()
+                .where(RESPONSES.c.respondent == respondent, RESPONSES.c.opened.is_(None))
+                .values(opened=_now())
+            )
+
     def save(
         self, respondent: str, section: str, values: Mapping[str, Any], *, instrument: str
     ) -> Kept:
@@ -192,10 +208,13 @@ class Storage:
                         answers=kept.answers,
                     )
                 )
+            now = _now()
+            took = _seconds(kept.opened or kept.started or now, now)
             changes = {
                 "answers": dict(answers),
-                "completed": _now(),
-                "started": kept.started or _now(),
+                "completed": now,
+                "started": kept.started or now,
+                "seconds": took if kept.answers is None else kept.seconds,
                 "instrument": instrument,
                 "revision": kept.revision + 1,
             }
@@ -203,8 +222,10 @@ class Storage:
         return kept._replace(**changes)
 
     def everyone(self) -> list[Kept]:
-        """All respondents by competition, team and key."""
-        order = (RESPONSES.c.competition, RESPONSES.c.team_key, RESPONSES.c.respondent)
+        """All respondents by competition and team; of one team, the latest submission last."""
+        columns = RESPONSES.c
+        done = sa.func.coalesce(columns.completed, "")
+        order = (columns.competition, columns.team_key, done, columns.respondent)
         with self._read() as connection:
             return [_kept(row) for row in connection.execute(sa.select(RESPONSES).order_by(*order))]
 
@@ -288,6 +309,22 @@ def _begun(columns: Any) -> Any:
     )
 
 
+def _invite(connection: sa.Connection, competition: str, team: str, *, renew: bool) -> str | None:
+    found = connection.execute(
+        sa.select(RESPONSES.c.respondent).where(
+            RESPONSES.c.competition == competition,
+            RESPONSES.c.team_key == normalised(team),
+            RESPONSES.c.mode == "closed",
+        )
+    ).scalar()
+    if found and not renew:
+        return None
+    if found:
+        connection.execute(TOKENS.delete().where(TOKENS.c.respondent == found))
+        connection.execute(SESSIONS.delete().where(SESSIONS.c.respondent == found))
+    return _link(connection, found or _begin(connection, competition, team, "closed"))
+
+
 def _begin(connection: sa.Connection, competition: str, team: str, mode: str) -> str:
     respondent = secrets.token_hex(16)
     connection.execute(
@@ -328,9 +365,13 @@ def _update(connection: sa.Connection, respondent: str, changes: Mapping[str, An
 
 def _kept(row: Any) -> Kept:
     return Kept(**{name: getattr(row, name) for name in Kept._fields})._replace(
-        started=row.started or "", completed=row.completed or ""
+        opened=row.opened or "", started=row.started or "", completed=row.completed or ""
     )
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _seconds(begun: str, ended: str) -> float:
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds()

@@ -77,8 +77,8 @@ def practice() -> Study:
         claims=[
             Claim(
                 id="P1",
-                sentence="Averaged over the published shares, the pooled shares are off by less "
-                "than one point",
+                sentence="On average over the published shares, pooled shares are neither too high "
+                "nor too low by a point",
                 source="this study",
                 estimand=mean("share_error"),
                 direction="within",

@@ -59,22 +59,26 @@ def tokens(
     renew: Annotated[
         str | None, typer.Option(metavar="TEAM", help="A new link for one team; its old one ends.")
     ] = None,
+    competition: Annotated[
+        str, typer.Option(metavar="NAME", help="Only for the teams of this competition.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Print one link for each team that has none; only their digests are kept."""
     from assay.parts.web.serving import address_of
+    from assay.systems.competition_survey.handing_on import plain
     from assay.systems.competition_survey.inviting import invite
     from assay.systems.competition_survey.settings import survey_folder
 
     survey, address = survey_folder(folder), address_of(port, public)
-    links = invite(survey, address.url, renew)
+    links = invite(survey, address.url, renew, competition)
     if as_json:
         typer.echo(json.dumps([link._asdict() for link in links], ensure_ascii=False))
         return
     written = csv.writer(sys.stdout, lineterminator="\n")
     if links:
         written.writerow(links[0]._fields)
-    written.writerows(links)
+    written.writerows(map(plain, link) for link in links)
     said = "Shown this once; --renew TEAM makes another." if links else "Every team has its link."
     typer.echo(f"{len(links)} links. {said}", err=True)
 
@@ -117,6 +121,7 @@ def people(
 ) -> None:
     """Print who left a name, apart from any answer; or delete somebody."""
     from assay.errors import UsageError
+    from assay.systems.competition_survey.handing_on import plain
     from assay.systems.competition_survey.people import People, Person
     from assay.systems.competition_survey.settings import survey_folder
 
@@ -134,4 +139,4 @@ def people(
     else:
         written = csv.writer(sys.stdout, lineterminator="\n")
         written.writerow(Person._fields)
-        written.writerows(found)
+        written.writerows(map(plain, person) for person in found)

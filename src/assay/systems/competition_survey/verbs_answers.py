@@ -52,9 +52,9 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Find what is wrong with the answers, and say whose count. Exit code 1: there are errors."""
-    from assay.core.disk import write_text
     from assay.systems.competition_survey import check as checking
     from assay.systems.competition_survey.collecting import collect
+    from assay.systems.competition_survey.handing_on import plain, write_private
     from assay.systems.competition_survey.inclusion import include, read_rules
 
     survey, instrument, _, answers = collect(folder)
@@ -63,7 +63,7 @@ def check(
     findings = checking.check(instrument, answers, fastest_seconds=settings.fastest_seconds)
     flow = include(instrument, answers, findings, rules).flow
     if to is not None:
-        write_text(to, findings.to_csv(index=False, lineterminator="\n"))
+        write_private(to, findings.map(plain).to_csv(index=False, lineterminator="\n"))
     if as_json:
         told = {"findings": findings.to_dict("records"), "flow": flow.to_dict("records")}
         typer.echo(json.dumps(told, ensure_ascii=False))

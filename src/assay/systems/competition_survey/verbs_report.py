@@ -15,7 +15,7 @@ __all__ = ["analyse", "report"]
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The survey's folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
 MinOption = Annotated[
-    int, typer.Option(min=1, help="Fewest teams that a competition's own share is taken from.")
+    int, typer.Option(min=3, help="Fewest teams that a competition's own share is taken from.")
 ]
 BaseOption = Annotated[
     str, typer.Option(help="Of whom shares are taken: shown the question, or answered it.")
@@ -78,7 +78,7 @@ def report(
     run = _run(folder, store, min_n, base, pair, strategy, compare, page=True, quiet=as_json)
     flow = run.load("released.flow")
     counts = dict(zip(flow.stage, map(int, flow.n), strict=True))
-    kept = {name: counts[name] for name in ("invited", "started", "completed", "included")}
+    kept = {name: counts[name] for name in ("listed", "started", "completed", "included")}
     if as_json:
         typer.echo(json.dumps({"report": str(run.report), **kept}))
         return
@@ -101,6 +101,7 @@ def _run(
     """Run the analysis on what the folder holds now."""
     from assay.errors import StepError, UsageError
     from assay.systems.competition_survey.collecting import collect
+    from assay.systems.competition_survey.handing_on import private_folder
     from assay.systems.competition_survey.jsonl import write_jsonl
     from assay.systems.competition_survey.study import survey
 
@@ -108,8 +109,8 @@ def _run(
         raise UsageError(f"no base {base!r}", where="--base", accepted="shown or answered")
     held = collect(folder)
     settings = held.survey.settings
-    with tempfile.TemporaryDirectory() as place:
-        lines = Path(place) / "answers.jsonl"
+    with tempfile.TemporaryDirectory() as passing:
+        lines = Path(passing) / "answers.jsonl"
         write_jsonl(held.answers, lines)
         study = survey(
             settings.title,
@@ -126,7 +127,8 @@ def _run(
             winners={"strategies": strategy or _fitting(held.instrument)},
             released={"compare": compare},
         )
-        run = study.run(store=store or folder / "store", workers=0, progress=not quiet, report=page)
+        place = store or private_folder(folder / "store")
+        run = study.run(store=place, workers=0, progress=not quiet, report=page)
     if not run.ok:
         first = run.summary["errors"][0]
         raise StepError(first["error"], where=str(folder))

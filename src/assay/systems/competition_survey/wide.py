@@ -17,27 +17,30 @@ taken as they stand; what is wrong with them is for `check` to find.
 """
 
 import csv
-import hashlib
+import hmac
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from assay.errors import DataError, did_you_mean
-from assay.systems.competition_survey.answers import Answers, read_text, said, tables
+from assay.systems.competition_survey.answers import (
+    LONGEST_SECONDS,
+    Answers,
+    read_text,
+    said,
+    tables,
+)
 from assay.systems.competition_survey.fields import DIGEST, NUMBER, other_name
 from assay.systems.competition_survey.instrument import Instrument, Question
-from assay.systems.competition_survey.questions import OTHER
+from assay.systems.competition_survey.questions import OTHER, PERSONAL_COLUMN
 
 __all__ = ["Taken", "read_wide"]
 
-PERSONAL = re.compile(
-    r"(e[ _-]?mail|mail|((first|last|full|sur|given|family|user)[ _-]?)?name|ip([ _-]?addr(ess)?)?"
-    r"|token|phone|telephone|address|refurl|attribute[ _-]?\d+|participant)", re.IGNORECASE
-)  # fmt: skip
 IGNORED = {"lastpage", "startlanguage", "seed", "datestamp"}
 ABOUT = {
     "competition": "competition", "team": "team", "instrument": "instrument",
@@ -68,7 +71,12 @@ class Taken(NamedTuple):
 
 
 def read_wide(
-    path: Path, instrument: Instrument, *, competition: str = "", drop: Sequence[str] = ()
+    path: Path,
+    instrument: Instrument,
+    *,
+    competition: str = "",
+    drop: Sequence[str] = (),
+    secret: bytes = b"",
 ) -> Taken:
     """Read a CSV file (separated by comma, semicolon or tab) of one row for each respondent.
 
@@ -77,6 +85,7 @@ def read_wide(
         instrument: The questions that were asked.
         competition: Whose all rows are, where there is no column for it.
         drop: Further columns to leave out.
+        secret: Of the survey, so that nobody can tell from a respondent which id they had.
 
     Raises:
         DataError: With line and column, if a column is unknown, a mark is neither yes nor no, a
@@ -92,11 +101,16 @@ def read_wide(
         )
     people, values, unsubmitted = [], [], 0
     seen: dict[str, int] = {}
+    alike: Counter[str] = Counter()
     for line, cells in lines:
         where = f"{path} line {line}"
         row = {what: " ".join(cells[at].split()) for what, at in about.items()}
         row.setdefault("competition", competition)
-        key = _key(row, seen, line, where)
+        if not row.get("id"):  # rows are told by what they say, so that two files can come in
+            same = "\0".join(cells)
+            alike[same] += 1
+            row["id"] = f"{same}\0{alike[same]}"
+        key = _key(row, seen, line, where, secret)
         done = "completed" not in row or row["completed"].lower() not in NOTHING | NO
         unsubmitted += not done
         people.append(_person(row, key, done, instrument, where))
@@ -145,7 +159,7 @@ def _columns(
     dropped = []
     for at, name in enumerate(names):
         about = ABOUT.get(name.lower())
-        if name in drop or name.lower() in IGNORED or PERSONAL.fullmatch(name):
+        if name in drop or name.lower() in IGNORED or PERSONAL_COLUMN.fullmatch(name):
             dropped.append(name)
             continue
         meaning = about or name
@@ -256,15 +270,14 @@ def _option(question: Question, text: str) -> str:
     return labels.get(text.casefold(), text)
 
 
-def _key(row: dict[str, str], seen: dict[str, int], line: int, where: str) -> str:
-    """An opaque name, the same whenever the same row is read."""
+def _key(row: dict[str, str], seen: dict[str, int], line: int, where: str, secret: bytes) -> str:
+    """An opaque name, the same whenever the same row is read into the same survey."""
     if not row["competition"]:
         raise DataError("no competition", where=where)
-    mark = row.get("id") or f"line {line}"
-    told = "\0".join((row["competition"], row.get("team", ""), mark))
-    key = hashlib.sha256(told.encode()).hexdigest()[:32]
+    told = "\0".join((row["competition"], row.get("team", ""), row["id"]))
+    key = hmac.digest(secret, told.encode(), "sha256").hex()[:32]
     if key in seen:
-        raise DataError(f"{mark!r} is there since line {seen[key]}", where=where)
+        raise DataError(f"{row['id']!r} is there since line {seen[key]}", where=where)
     seen[key] = line
     return key
 
@@ -281,11 +294,11 @@ def _person(
 
 
 def _seconds(row: dict[str, str], where: str) -> float:
-    """How long it took; NaN if it is not told."""
+    """How long it took; NaN if it is not told, or its times cannot be."""
     told = row.get("seconds", "")
     if told:
-        if not NUMBER.fullmatch(told) or float(told) < 0:
-            raise DataError(f"{told!r} are no seconds", where=where, accepted="a number")
+        if not NUMBER.fullmatch(told) or not 0 <= float(told) <= LONGEST_SECONDS:
+            raise DataError(f"{told!r} are no seconds", where=where, accepted="a number up to 1e9")
         return float(told)
     begun, ended = row.get("started", ""), row.get("completed", "")
     if not begun or ended.lower() in YES or not ended:
@@ -296,7 +309,7 @@ def _seconds(row: dict[str, str], where: str) -> float:
         raise DataError(
             f"{begun!r} or {ended!r} is no time", where=where, accepted="2021-03-31 14:05:00"
         ) from error
-    return took.total_seconds()
+    return took.total_seconds() if 0 <= took.total_seconds() <= LONGEST_SECONDS else math.nan
 
 
 def _once(values: list[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:

@@ -45,13 +45,13 @@ def from_stable_baselines3(model: Any) -> Quality:
             f"a {type(model).__name__} has no critic of actions",
             accepted="a SAC, TD3, DDPG or DQN of Stable-Baselines3",
         )
-    tabular = not hasattr(model, "critic")
+    discrete = not hasattr(model, "critic")
 
     def quality(states: np.ndarray, actions: np.ndarray) -> np.ndarray:
         import torch
 
         with torch.no_grad():
-            if tabular:
+            if discrete:
                 seen, _ = model.policy.obs_to_tensor(np.asarray(states))
                 values = network(seen).cpu().numpy()
                 return np.take_along_axis(values, np.asarray(actions), axis=1)

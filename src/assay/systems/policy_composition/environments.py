@@ -15,19 +15,30 @@ from gymnasium import spaces
 from assay.errors import ParameterError, StepError
 from assay.systems.policy_composition import navigation
 from assay.systems.policy_composition.gridworld import MOVES, REWARDS, GridWorld
-from assay.systems.policy_composition.navigation import EDGE, TASKS
+from assay.systems.policy_composition.navigation import EDGE, TASKS, Task
 
 __all__ = ["GridNavigation", "PointNavigation"]
 
 PENALTY = 5.0
 """What ``obstacle_top`` takes off below the top, beside the reward of the obstacle."""
-PointTask = Literal["obstacle", "top", "side", "bottom", "left", "obstacle_top", "vector"]
+PointTask = Task | Literal["obstacle_top", "vector"]
 GridTask = Literal["hazard", "goal", "mud", "vector"]
 
 
 def _known(task: str, tasks: tuple[str, ...]) -> None:
     if task not in tasks:
         raise ParameterError(f"no task {task!r}", accepted=", ".join(tasks))
+
+
+def _numbers(given: Any, what: str, accepted: str, where: str = "") -> np.ndarray:
+    """Two finite numbers, or an error that says what was given."""
+    try:
+        made = np.array(given, float)
+    except (TypeError, ValueError):
+        made = np.empty(0)
+    if made.shape != (2,) or not np.isfinite(made).all():
+        raise ParameterError(f"{what} {given!r}", where=where, accepted=accepted)
+    return made
 
 
 class PointNavigation(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -74,12 +85,12 @@ class PointNavigation(gymnasium.Env[np.ndarray, np.ndarray]):
         """Begin an episode, at ``options["state"]`` if that is given."""
         super().reset(seed=seed)
         if options and "state" in options:
-            self._state = np.array(options["state"], float)
+            accepted = f"two numbers from -{EDGE:g} to {EDGE:g}"
+            self._state = _numbers(options["state"], "no state", accepted, where="options")
             if self._state not in self.observation_space:
                 raise ParameterError(
-                    f"no state {self._state.tolist()}", where="options",
-                    accepted=f"two numbers from -{EDGE:g} to {EDGE:g}",
-                )  # fmt: skip
+                    f"no state {self._state.tolist()}", where="options", accepted=accepted
+                )
         else:
             begin = navigation.starts(1, self.np_random, clear=self.detect_collisions)
             self._state = begin[0]
@@ -90,9 +101,7 @@ class PointNavigation(gymnasium.Env[np.ndarray, np.ndarray]):
         """Move; see `navigation` for rewards."""
         if self._taken < 0:
             raise StepError("a step before the first reset", next="Call reset().")
-        given = np.asarray(action, float)
-        if given.shape != (2,) or not np.isfinite(given).all():
-            raise ParameterError(f"an action {given.tolist()}", accepted="two finite numbers")
+        given = _numbers(action, "an action", "two finite numbers")
         noise = self.np_random.normal(0.0, self.sigma, (1, 2)) if self.sigma else None
         self._state = navigation.move(self._state[None], given[None], noise)[0]
         self._taken += 1

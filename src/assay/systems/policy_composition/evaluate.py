@@ -1,15 +1,21 @@
 """What a composite does: collisions, arrivals, returns, the share of actions it may take."""
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from assay.core.component import Seed, component
 from assay.core.records import Records
 from assay.systems.policy_composition import navigation
-from assay.systems.policy_composition.navigation import TASKS
-from assay.systems.policy_composition.oracle import exact, prioritised, rollouts, weights_of
+from assay.systems.policy_composition.navigation import TASKS, Task
+from assay.systems.policy_composition.oracle import (
+    exact,
+    joint_mask,
+    prioritised,
+    rollouts,
+    weights_of,
+)
 from assay.systems.policy_composition.thresholds import calibrate
 from assay.systems.policy_composition.train import Composite, Solved, compose
 
@@ -17,9 +23,7 @@ __all__ = ["Evaluated", "Shown", "calibrated", "evaluate", "masks_of_orders", "s
 
 SHOWN = 12
 """Paths kept for the figure."""
-AUDITED = 10
-"""Every so many steps of a path, its action is put to the mask once more."""
-Tasks = Annotated[list[Literal["obstacle", "top", "side", "bottom", "left"]], Field(min_length=2)]
+Tasks = Annotated[list[Task], Field(min_length=2)]
 
 
 class Shown(NamedTuple):
@@ -37,19 +41,21 @@ class Evaluated(NamedTuple):
         records: ``collision_rate`` (ever inside the obstacle), ``success_rate`` (in the task's zone
             at the end) and ``return`` (undiscounted) by ``task``, ``starts`` (number of episodes),
             ``allowed_share`` and ``smallest_allowed_share`` over the states of the grid, and
-            ``forbidden_actions`` among those taken.
+            without noise ``forbidden_actions`` among all that were taken.
     """
 
     shown: Shown
     records: Records
 
 
-@component(version="1", requires=("numba", "numpy"))
+@component(version="2", requires=("numba", "numpy"))
 def evaluate(
     composite: Composite,
     *,
     starts: Annotated[int, Field(ge=1)] = 300,
     steps: Annotated[int, Field(ge=1)] = 100,
+    temperature: PositiveFloat = 1.0,
+    greedy: bool = False,
     seed: Seed,
 ) -> Evaluated:
     """Let a composite act from random starts outside the obstacle.
@@ -58,11 +64,15 @@ def evaluate(
         composite: What acts.
         starts: Number of episodes.
         steps: Length of each; none ends early.
+        temperature: Of the last level, which draws an action by exp(Q / temperature).
+        greedy: Whether it takes the best allowed action instead of drawing one.
         seed: Of starts, actions and noise.
     """
     rng, world, stack = np.random.default_rng(seed), composite.world, composite.stack()
     begin = navigation.starts(starts, rng)
-    made = rollouts(stack, begin, rng, steps=steps, sigma=world.sigma)
+    made = rollouts(
+        stack, begin, rng, steps=steps, sigma=world.sigma, temperature=temperature, greedy=greedy
+    )
     records = Records()
     records.add("starts", starts, "1")
     records.add("collision_rate", made.collided.mean(), "1")
@@ -84,17 +94,17 @@ def _forbidden(composite: Composite, paths: np.ndarray) -> int:
 
     Moves are judged from outside: by where they led, not by what the policy says it did.
     """
-    before = paths[:, :-1:AUDITED].reshape(-1, 2)
-    after = paths[:, 1::AUDITED].reshape(-1, 2)
-    allowed = composite.stack().mask(before)
-    candidates = composite.world.actions.candidates
-    count, each = len(candidates), np.repeat(before, len(candidates), axis=0)
-    ends = navigation.move(each, np.tile(candidates, (len(before), 1))).reshape(-1, count, 2)
-    same = np.isclose(ends, after[:, None], rtol=0.0, atol=1e-9).all(axis=2)
-    return int((~(same & allowed).any(axis=1)).sum())
+    stack, candidates, found = composite.stack(), composite.world.actions.candidates, 0
+    for step in range(paths.shape[1] - 1):
+        before, after = paths[:, step], paths[:, step + 1, None]
+        each = np.repeat(before, len(candidates), axis=0)
+        ends = navigation.move(each, np.tile(candidates, (len(before), 1)))
+        same = (np.abs(ends.reshape(len(before), -1, 2) - after) < 1e-9).all(axis=2)
+        found += int((~(same & stack.mask(before)).any(axis=1)).sum())
+    return found
 
 
-@component(version="1", requires=("numba", "numpy"))
+@component(version="2", requires=("numba", "numpy"))
 def scale_invariance(
     policies: Solved,
     *,
@@ -117,42 +127,43 @@ def scale_invariance(
     scaled, _ = exact(world, factor * first.weights, temperature=factor)
     plain, _ = prioritised(world, ["obstacle", "top"], [epsilon, epsilon], first)
     level = scaled.level(factor * epsilon, "obstacle")
+    unscaled = plain[0].level(epsilon, "obstacle")
     below, _ = exact(world, weights_of({"top": 1.0}), above=[level])
-    differ = plain[0].mask(world.points) != level.mask(world.points)
+    differ = unscaled.mask(world.points) != level.mask(world.points)
     records = Records()
     records.add("mask_difference", differ.mean(), "1")
-    records.add("value_difference", np.abs(plain[1].q.values - below.values).max(), "1")  # type: ignore[attr-defined]
+    records.add("value_difference", np.abs(plain[1].values - below.values).max(), "1")
     return records
 
 
-@component(version="1", requires=("numba", "numpy"))
+@component(version="2", requires=("numba", "numpy"))
 def masks_of_orders(
     policies: Solved, *, one: Tasks, other: Tasks, epsilon: Annotated[float, Field(ge=0)] = 1.0
 ) -> Records:
-    """Compare the first and the second mask of two orders of the same tasks.
+    """Compare what the first two levels of two orders of the same tasks leave.
 
     Args:
         policies: Those of the tasks on their own.
         one: An order.
-        other: Another, with the same first task.
+        other: Another.
         epsilon: Of every level.
 
     Returns:
-        ``mask_difference``, the share of entries that differ, by ``level``.
+        ``mask_difference``, the share of entries that differ.
     """
-    points, masks = policies.world.points, list[list[np.ndarray]]()
-    for order in (one, other):
-        levels = compose(policies, order=order, epsilon=epsilon).composite.stack().levels
-        first = levels[0].mask(points)
-        masks.append([first, levels[1].mask(points, within=first)])
+    masks = [
+        joint_mask(
+            compose(policies, order=order, epsilon=epsilon).composite.stack().levels[:2],
+            policies.world.points,
+        )
+        for order in (one, other)
+    ]
     records = Records()
-    for number in range(2):
-        differ = masks[0][number] != masks[1][number]
-        records.add("mask_difference", differ.mean(), "1", level=number + 1)
+    records.add("mask_difference", (masks[0] != masks[1]).mean(), "1")
     return records
 
 
-@component(version="1", requires=("numba", "numpy"))
+@component(version="2", requires=("numba", "numpy"))
 def calibrated(
     policies: Solved,
     *,

@@ -12,7 +12,6 @@ from assay.systems.policy_composition.navigation import EDGE, WALLS, ZONE
 
 __all__ = ["epsilon_figures", "oracle_figures", "paths", "priorities_figures", "rates", "returns"]
 
-MOST_PANELS = 6
 LINES = {
     "collision_rate": "met the obstacle",
     "success_rate": "at the top in the end",
@@ -23,7 +22,7 @@ def oracle_figures(run: Run) -> Iterator[Callable[[], Figure]]:
     """Paths of the compositions, their rates and returns."""
     told = ("top alone", "sum of values", "sum of rewards, 1", "zero-shot", "adapted",
             "adapted, three levels")  # fmt: skip
-    yield partial(paths, run, "policy", told)
+    yield partial(paths, run, "policy", told, zones=(ZONE,))
     critics = dict.fromkeys(str(t["choices"].get("critic", "")) for t in run.trials)
     for critic in critics:
         yield partial(rates, run, "policy", critic)
@@ -38,26 +37,34 @@ def epsilon_figures(run: Run) -> Iterator[Callable[[], Figure]]:
 
 def priorities_figures(run: Run) -> Iterator[Callable[[], Figure]]:
     """Paths, rates and returns of the orders."""
-    orders = [str(o) for o in dict.fromkeys(t["choices"]["order"] for t in run.trials)]
-    yield partial(paths, run, "order", orders[:MOST_PANELS])
+    yield partial(paths, run, "order", zones=(ZONE, -ZONE))
     yield partial(rates, run, "order")
     yield partial(returns, run, "order")
 
 
-def paths(run: Run, decision: str, labels: Sequence[str]) -> Picture:
-    """Paths of the first trial of each choice, over the share of actions left to the last level."""
+def paths(
+    run: Run, decision: str, labels: Sequence[str] = (), *, zones: Sequence[float]
+) -> Picture:
+    """Paths of the first trial of each choice, over the share of actions left to the last level.
+
+    Args:
+        run: The run.
+        decision: What tells the panels apart.
+        labels: The choices to draw; all that the run has if it has none of these.
+        zones: Where to draw the edges of the tasks' zones, on both axes.
+    """
     from matplotlib.figure import Figure as Drawing
 
     trials: dict[str, int] = {}
     for trial in run.trials:
-        trials.setdefault(str(trial["choices"].get(decision)), trial["trial"])
-    present = [label for label in labels if label in trials]
+        trials.setdefault(str(trial["choices"].get(decision, "all")), trial["trial"])
+    present = [label for label in labels if label in trials] or list(trials)
     columns = min(3, len(present))
     lines = -(-len(present) // columns)
     drawing = Drawing(figsize=(3.7 * columns, 3.8 * lines + 0.6), layout="constrained")
     panels = drawing.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
     fields = [
-        _world(panel, run.load("measured.shown", trial=trials[label]), label)
+        _world(panel, run.load("measured.shown", trial=trials[label]), label, zones)
         for panel, label in zip(panels, present, strict=False)
     ]
     for panel in panels[len(present) :]:
@@ -70,14 +77,14 @@ def paths(run: Run, decision: str, labels: Sequence[str]) -> Picture:
         "paths",
         "Paths over the actions that are left",
         "Twelve episodes of the first seed from random starts (dots), each to its end (crosses), "
-        "collision or not. Grey: the obstacle. Dashed: where the top and the side begin. The "
+        "collision or not. Grey: the obstacle. Dashed: where the tasks' zones begin. The "
         "darker the ground, the fewer actions the upper levels leave there.",
         f"Maps of the square world with twelve paths each, for {', '.join(present)}.",
         drawing,
     )
 
 
-def _world(panel: Any, shown: Shown, label: str) -> Any:
+def _world(panel: Any, shown: Shown, label: str, zones: Sequence[float]) -> Any:
     """One panel: ground, obstacle, zones, paths; returns the ground."""
     from matplotlib.patches import Rectangle
 
@@ -89,7 +96,8 @@ def _world(panel: Any, shown: Shown, label: str) -> Any:
     for x, y, width, height in WALLS:
         panel.add_patch(Rectangle((x, y), width, height, color="#8a8f98", zorder=2))
     for draw in (panel.axhline, panel.axvline):
-        draw(ZONE, color="#55606e", lw=0.9, ls="--")
+        for zone in zones:
+            draw(zone, color="#55606e", lw=0.9, ls="--")
     for number, path in enumerate(shown.paths):
         colour = PALETTE[number % 6]
         panel.plot(path[:, 0], path[:, 1], color=colour, lw=1.0, alpha=0.9, zorder=3)

@@ -132,9 +132,17 @@ def lexicographic(
         epsilons: One per reward; 0 if not given.
         discount: In [0, 1).
         temperature: 0 for the hard maximum.
+
+    Raises:
+        ParameterError: If there are epsilons, but not one per reward.
     """
+    slacks = epsilons or (0.0,) * len(order)
+    if len(slacks) != len(order):
+        raise ParameterError(
+            f"{len(slacks)} epsilons for {len(order)} rewards", accepted="one per reward, or none"
+        )
     levels, states = list[IndifferenceSpace](), np.arange(len(world.cells))
-    for reward, epsilon in zip(order, epsilons or (0.0,) * len(order), strict=True):
+    for reward, epsilon in zip(order, slacks, strict=True):
         model = world.model(reward)
         allowed = joint_mask(levels, states) if levels else None
         found = solve(

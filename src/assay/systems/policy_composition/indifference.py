@@ -8,8 +8,9 @@ which it can be empty; that is ``on_conflict="fallback"`` and ``"error"``.
 A level is any callable from states ``[batch, ...]`` and actions ``[batch, actions, ...]`` to values
 ``[batch, actions]``: a table, a barrier function, a network. What is guaranteed is exact for these
 values: a forbidden action has probability 0. If they are off by at most d, an allowed action costs
-its level at most epsilon + 2 d in that state; over an episode such losses add up, to at most
-(epsilon + 2 d) / (1 - discount).
+its level at most epsilon + 2 d in that state. Over an episode such losses add up: the first level,
+or an adapted one within what is left to it, loses at most (epsilon + 2 d) / (1 - discount) against
+its own (soft) optimum.
 
 Source: Rietz et al. 2022, "Towards Task-Prioritized Policy Composition" (abstract), and Rietz et
 al. 2024, "Prioritized Soft Q-Decomposition for Lexicographic Reinforcement Learning" (public code).
@@ -17,7 +18,7 @@ al. 2024, "Prioritized Soft Q-Decomposition for Lexicographic Reinforcement Lear
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -96,11 +97,21 @@ class IndifferenceSpace:
             states: ``[batch, ...]``.
             values: Of the candidates, ``[batch, A]``.
             within: Candidates among which the best is sought; all if not given.
+
+        Raises:
+            ParameterError: If an epsilon that depends on the state is negative, not a number, or
+                not one per state.
         """
         best = np.max(values if within is None else np.where(within, values, -np.inf), axis=1)
-        epsilon = self.epsilon(states) if callable(self.epsilon) else self.epsilon
-        if callable(self.epsilon):
-            self._refuse_negative(np.asarray(epsilon, float))
+        if not callable(self.epsilon):
+            return best - self.epsilon
+        epsilon = np.asarray(self.epsilon(states), float)
+        if epsilon.shape not in ((), (len(states),)):
+            raise ParameterError(
+                f"epsilons of shape {epsilon.shape}", where=f"level {self.name!r}",
+                accepted=f"one number per state, ({len(states)},)",
+            )  # fmt: skip
+        self._refuse_negative(np.atleast_1d(epsilon))
         return best - epsilon
 
     def slack(
@@ -233,7 +244,8 @@ class PriorityStack:
             left = mask & (found >= least[number][:, None])
             empty = going & ~left.any(axis=1)
             if empty.any():
-                self._refuse_empty(level, states, empty)
+                if self.on_conflict == "error":
+                    _refuse_empty(level, states, empty)
                 acting[empty], going = number, going & ~empty
             mask = np.where(going[:, None], left, mask)
         return _Descent(mask, values, acting, least)
@@ -246,17 +258,6 @@ class PriorityStack:
             each = self.actions.candidates
             actions = np.broadcast_to(each, (len(states), *each.shape))
         return level.values(states, actions)
-
-    def _refuse_empty(
-        self, level: IndifferenceSpace, states: np.ndarray, empty: np.ndarray
-    ) -> None:
-        if self.on_conflict == "error":
-            state = np.asarray(states)[int(np.argmax(empty))].tolist()
-            raise StepError(
-                f"no action that the levels above allow is within epsilon of the best in state "
-                f"{state}", where=f"level {level.name!r}",
-                next="Raise an epsilon, or choose on_conflict='restrict'.",
-            )  # fmt: skip
 
     def mask(self, states: np.ndarray, actions: np.ndarray | None = None) -> np.ndarray:
         """Whether every level above the last allows an action, ``[batch, K]``.
@@ -298,14 +299,14 @@ class PriorityStack:
         Args:
             states: ``[batch, ...]``.
             rng: One number is drawn per state, so a batch gives what its rows give one by one.
-            temperature: > 0, in the unit of the last level.
+            temperature: > 0 and finite, in the unit of the last level.
             greedy: Take the best allowed candidate instead, the first of equals.
 
         Returns:
             Candidates, ``[batch, ...]``.
 
         Raises:
-            ParameterError: If the temperature is not above 0.
+            ParameterError: If the temperature is not above 0 and finite.
         """
         found = self._descend(states)
         if greedy:
@@ -337,6 +338,14 @@ class PriorityStack:
         return Explanation(False, first.level, -first.slack, tuple(reasons))
 
 
+def _refuse_empty(level: IndifferenceSpace, states: np.ndarray, empty: np.ndarray) -> NoReturn:
+    state = np.asarray(states)[int(np.argmax(empty))].tolist()
+    raise StepError(
+        f"no action that the levels above allow is within epsilon of the best in state {state}",
+        where=f"level {level.name!r}", next="Raise an epsilon, or choose on_conflict='restrict'.",
+    )  # fmt: skip
+
+
 def pick(
     values: np.ndarray, mask: np.ndarray, uniform: np.ndarray, temperature: float = 1.0
 ) -> np.ndarray:
@@ -346,22 +355,23 @@ def pick(
         values: ``[batch, A]``; the largest of a row is subtracted first, so any size will do.
         mask: What may be chosen, ``[batch, A]``, at least one per row.
         uniform: A number in [0, 1) per row.
-        temperature: > 0.
+        temperature: > 0 and finite.
 
     Raises:
-        ParameterError: If the temperature is not above 0.
+        ParameterError: If the temperature is not above 0 and finite.
 
     Example:
         >>> pick(np.array([[0.0, 5000.0, 1.0]]), np.array([[True, False, True]]), np.array([0.2]))
         array([0])
     """
-    if not temperature > 0:
-        raise ParameterError(f"a temperature of {temperature:g}", accepted="more than 0")
+    if not 0 < temperature < np.inf:
+        raise ParameterError(f"a temperature of {temperature:g}", accepted="more than 0, finite")
     allowed = np.where(mask, values, -np.inf)
     top = allowed.max(axis=1, keepdims=True)
     lost = np.isneginf(top)
     weights = np.exp((allowed - np.where(lost, 0.0, top)) / temperature)
-    weights = np.where(lost, mask, weights)  # nothing allowed is worth anything: choose evenly
+    weights = np.where(lost, 1.0, weights)  # nothing allowed is worth anything: choose evenly
+    weights = np.where(mask, weights, 0.0)
     sums = weights.cumsum(axis=1)
     total = sums[:, -1]
     at = np.minimum(uniform * total, np.nextafter(total, 0.0))

@@ -117,10 +117,11 @@ def fill_look_ahead(points, actions, weights, ends, table, discount, nodes, shar
 
 
 @kept_on_disk
-def fill_transitions(n, actions, weights, ends, nodes, shares, successors, chances, gains):
+def fill_transitions(axis, actions, weights, ends, nodes, shares, successors, chances, gains):
     """Successors, chances and gains of every action in every node; see `navigation`."""
+    n = axis.size
     for s in range(n * n):
-        y0, x0 = s // n * 2.0 * EDGE / (n - 1) - EDGE, s % n * 2.0 * EDGE / (n - 1) - EDGE
+        y0, x0 = axis[s // n], axis[s % n]
         for a in range(actions.shape[0]):
             gains[s, a] = 0.0
             for m in range(nodes.shape[0]):

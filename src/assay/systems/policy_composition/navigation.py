@@ -18,6 +18,8 @@ Source of the first three: public code of Rietz et al. 2024, "Prioritized Soft Q
 Lexicographic Reinforcement Learning"; bottom and left, which oppose two of them, are our own.
 """
 
+from typing import Literal, get_args
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -30,8 +32,10 @@ __all__ = [
     "WALLS",
     "ZONE",
     "Noise",
+    "Task",
     "collides",
     "gaussian_nodes",
+    "grid_axis",
     "grid_transitions",
     "look_ahead",
     "move",
@@ -39,7 +43,8 @@ __all__ = [
     "starts",
 ]
 
-TASKS = ("obstacle", "top", "side", "bottom", "left")
+Task = Literal["obstacle", "top", "side", "bottom", "left"]
+TASKS: tuple[str, ...] = get_args(Task)
 Noise = tuple[np.ndarray, np.ndarray]
 """Displacements ``[M, 2]`` and their probabilities ``[M]``."""
 
@@ -143,6 +148,16 @@ def look_ahead(
     return out
 
 
+def grid_axis(n: int) -> Float[np.ndarray, " n"]:
+    """Coordinates of the n nodes along an axis; written once, as landings on a wall's edge count.
+
+    Example:
+        >>> grid_axis(5).tolist()
+        [-10.0, -5.0, 0.0, 5.0, 10.0]
+    """
+    return np.linspace(-EDGE, EDGE, n)
+
+
 def grid_transitions(
     n: int,
     actions: Float[np.ndarray, "actions 2"],
@@ -159,5 +174,7 @@ def grid_transitions(
     """
     shape = (n * n, len(actions), 4 * len(noise[1]))
     successors, chances, gains = np.empty(shape, np.int32), np.empty(shape), np.empty(shape[:2])
-    kernel.fill_transitions(n, actions, weights, ends, *noise, successors, chances, gains)
+    kernel.fill_transitions(
+        grid_axis(n), actions, weights, ends, *noise, successors, chances, gains
+    )
     return successors, chances, gains

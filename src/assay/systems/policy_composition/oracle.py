@@ -18,13 +18,20 @@ from assay.errors import ParameterError, did_you_mean
 from assay.systems.policy_composition import navigation
 from assay.systems.policy_composition.actions import ActionSet, box
 from assay.systems.policy_composition.indifference import IndifferenceSpace, PriorityStack
-from assay.systems.policy_composition.navigation import EDGE, TASKS, Noise, gaussian_nodes
+from assay.systems.policy_composition.navigation import (
+    EDGE,
+    TASKS,
+    Noise,
+    gaussian_nodes,
+    grid_axis,
+)
 from assay.systems.policy_composition.value_iteration import FiniteModel, Solution, solve
 
 __all__ = [
     "GridValue",
     "Rollouts",
     "World",
+    "error_bound",
     "exact",
     "joint_mask",
     "prioritised",
@@ -32,6 +39,10 @@ __all__ = [
     "summed",
     "weights_of",
 ]
+
+
+MOST_BYTES = 4 * 2**30
+"""The largest model that is tabulated."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,10 @@ class World:
             into the obstacle also saves all later penalties.
         nearest: Whether actions are worth what they are worth in the nearest node, instead of being
             looked up one step ahead.
+
+    Raises:
+        ParameterError: If a parameter is out of range, or the model of the grid would fill more
+            than 4 GiB.
     """
 
     nodes: int = 81
@@ -66,6 +81,22 @@ class World:
             )
         if not 0 <= self.sigma < EDGE:
             raise ParameterError(f"noise of {self.sigma}", accepted=f"0 to {EDGE:g}")
+        if self.model_bytes > MOST_BYTES:
+            raise ParameterError(
+                f"a model of {self.model_bytes / 2**30:.1f} GiB, of {self.nodes} x {self.nodes} "
+                f"states and {self.per_axis} x {self.per_axis} actions",
+                accepted=f"at most {MOST_BYTES / 2**30:g} GiB", next="Take fewer of either.",
+            )  # fmt: skip
+
+    @property
+    def model_bytes(self) -> int:
+        """What `navigation.grid_transitions` fills.
+
+        Each pair of a state and an action has four corners per node of the noise, with a number and
+        a chance each, and a reward.
+        """
+        corners = 4 * len(self.noise[1])
+        return self.nodes**2 * self.per_axis**2 * (corners * (4 + 8) + 8)
 
     @cached_property
     def actions(self) -> ActionSet:
@@ -80,7 +111,7 @@ class World:
     @cached_property
     def points(self) -> np.ndarray:
         """The grid's states ``[nodes^2, 2]``, row by row from y = -10."""
-        axis = np.linspace(-EDGE, EDGE, self.nodes)
+        axis = grid_axis(self.nodes)
         return np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
 
 
@@ -103,7 +134,7 @@ class GridValue:
         world, points = self.world, np.asarray(states, float)
         if world.nearest:
             step = 2.0 * EDGE / (world.nodes - 1)
-            points = np.rint((points + EDGE) / step) * step - EDGE
+            points = grid_axis(world.nodes)[np.rint((points + EDGE) / step).astype(int)]
         return navigation.look_ahead(
             points, np.asarray(actions, float), weights=self.weights,
             ends=_ends(world, self.weights), values=self.values, discount=world.discount,
@@ -168,6 +199,30 @@ def exact(
     return GridValue(world, weights, values), solution
 
 
+def error_bound(
+    value: GridValue, above: Sequence[IndifferenceSpace] = (), *, temperature: float = 1.0
+) -> float:
+    """How far values lie from the exact ones at most, by a backup through the look-ahead that acts.
+
+    It shares neither the table of transitions nor the backup with the solver.
+
+    Args:
+        value: The values; their world looks ahead, ``nearest`` or not.
+        above: Levels of higher priority, inside which they were computed.
+        temperature: By which they were computed, above 0.
+
+    Returns:
+        The largest change of a node's value by another backup, over 1 - discount.
+    """
+    points, each = value.world.points, value.world.actions.candidates
+    q = value(points, np.broadcast_to(each, (len(points), *each.shape)))
+    if above:
+        q = np.where(joint_mask(above, points), q, -np.inf)
+    best = q.max(axis=1)
+    backed_up = best + temperature * np.log(np.exp((q - best[:, None]) / temperature).mean(axis=1))
+    return float(np.abs(backed_up - value.values.ravel()).max() / (1 - value.world.discount))
+
+
 def summed(parts: Sequence[GridValue]) -> GridValue:
     """The sum of action values, which is a look-ahead too: rewards and values add up.
 
@@ -182,7 +237,7 @@ def summed(parts: Sequence[GridValue]) -> GridValue:
 
 def prioritised(
     world: World, tasks: Sequence[str], epsilons: Sequence[float], first: GridValue | None = None
-) -> tuple[list[IndifferenceSpace], list[Solution]]:
+) -> tuple[list[GridValue], list[Solution]]:
     """Tasks in order of priority, each the exact optimum inside the levels above it.
 
     Args:
@@ -192,16 +247,24 @@ def prioritised(
         first: The policy of the first task, if it is there already.
 
     Returns:
-        The levels, and the solutions of those that were computed.
+        The policies, and the solutions of those that were computed.
+
+    Raises:
+        ParameterError: If there is not one epsilon per task.
     """
-    levels, solutions = list[IndifferenceSpace](), list[Solution]()
+    if len(tasks) != len(epsilons):
+        raise ParameterError(
+            f"{len(epsilons)} epsilons for {len(tasks)} tasks", accepted="one per task"
+        )
+    values, levels, solutions = list[GridValue](), list[IndifferenceSpace](), list[Solution]()
     for task, epsilon in zip(tasks, epsilons, strict=True):
         value = first
         if value is None or levels:
             value, solution = exact(world, weights_of({task: 1.0}), above=levels)
             solutions.append(solution)
+        values.append(value)
         levels.append(value.level(epsilon, task))
-    return levels, solutions
+    return values, solutions
 
 
 class Rollouts(NamedTuple):

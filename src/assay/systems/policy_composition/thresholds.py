@@ -22,6 +22,10 @@ def share_epsilon(
         actions: Its candidates.
         share: In (0, 1].
 
+    Returns:
+        States to epsilons ``[batch]``; infinite where an action worth -inf has to be among those
+        left, as no finite one leaves it.
+
     Raises:
         ParameterError: If the share is out of range.
     """
@@ -33,8 +37,11 @@ def share_epsilon(
         values = q(states, np.broadcast_to(each, (len(states), *each.shape)))
         kept = max(1, int(np.ceil(share * len(each) - 1e-9)))
         best, worst_kept = values.max(axis=1), np.sort(values, axis=1)[:, -kept]
+        finite = np.isfinite(worst_kept)
+        best, worst_kept = np.where(finite, best, 0.0), np.where(finite, worst_kept, 0.0)
         digit = np.spacing(np.maximum(np.abs(best), np.abs(worst_kept)))
-        return best - worst_kept + 4 * digit  # so that the worst is not lost in rounding
+        epsilons = best - worst_kept + 4 * digit  # so that the worst is not lost in rounding
+        return np.where(finite, epsilons, np.inf)
 
     return epsilon
 

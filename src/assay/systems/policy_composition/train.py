@@ -1,5 +1,6 @@
 """Exact policies of the tasks, and their composition: what a learner would have to come to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, NamedTuple
 
@@ -9,10 +10,12 @@ from pydantic import Field, PositiveFloat
 from assay.core.component import component
 from assay.core.records import Records
 from assay.errors import ParameterError
-from assay.systems.policy_composition.indifference import PriorityStack
+from assay.systems.policy_composition.indifference import IndifferenceSpace, PriorityStack
+from assay.systems.policy_composition.navigation import Task
 from assay.systems.policy_composition.oracle import (
     GridValue,
     World,
+    error_bound,
     exact,
     prioritised,
     summed,
@@ -22,7 +25,6 @@ from assay.systems.policy_composition.value_iteration import Solution
 
 __all__ = ["Composed", "Composite", "Solved", "SolvedTasks", "compose", "solve_tasks"]
 
-Task = Literal["obstacle", "top", "side", "bottom", "left"]
 Method = Literal["task alone", "sum of rewards", "sum of values", "zero-shot", "adapted"]
 
 
@@ -88,7 +90,7 @@ class Composed(NamedTuple):
     records: Records
 
 
-@component(version="1", requires=("numba", "numpy"))
+@component(version="2", requires=("numba", "numpy"))
 def solve_tasks(
     *,
     tasks: Annotated[list[Task], Field(min_length=1)],
@@ -111,11 +113,11 @@ def solve_tasks(
     for task in tasks:
         policy, solution = exact(world, weights_of({task: 1.0}))
         values[task] = policy.values
-        _tell(records, solution, task)
+        _tell(records, task, policy, solution)
     return SolvedTasks(Solved(world, values), records)
 
 
-@component(version="1", requires=("numba", "numpy"))
+@component(version="2", requires=("numba", "numpy"))
 def compose(
     policies: Solved,
     *,
@@ -147,17 +149,17 @@ def compose(
         shares = {task: 1.0 for task in order} | {order[0]: weight}
         policy, solution = exact(policies.world, weights_of(shares))
         names, parts = [method], [policy]
-        _tell(records, solution, method)
+        _tell(records, method, policy, solution)
     elif method == "sum of values":
         names, parts = [method], [summed(alone)]
     elif method == "zero-shot":
         parts = alone
     else:
         slacks = [epsilon] * len(order)
-        levels, solutions = prioritised(policies.world, order, slacks, first=alone[0])
-        parts = [level.q for level in levels if isinstance(level.q, GridValue)]
-        for name, solution in zip(order[1:], solutions, strict=True):
-            _tell(records, solution, name)
+        parts, solutions = prioritised(policies.world, order, slacks, first=alone[0])
+        levels = [part.level(epsilon, name) for part, name in zip(parts, order, strict=True)]
+        for number, solution in enumerate(solutions, 1):
+            _tell(records, order[number], parts[number], solution, levels[:number])
     made = Composite(
         replace(policies.world, nearest=nearest),
         names,
@@ -168,6 +170,9 @@ def compose(
     return Composed(made, records)
 
 
-def _tell(records: Records, solution: Solution, task: str) -> None:
-    records.add("error_bound", solution.error_bound, "1", task=task)
+def _tell(
+    records: Records, task: str, policy: GridValue, solution: Solution,
+    above: Sequence[IndifferenceSpace] = (),
+) -> None:  # fmt: skip
+    records.add("error_bound", error_bound(policy, above), "1", task=task)
     records.add("rounds", solution.rounds, "1", task=task)
