@@ -85,10 +85,17 @@ class Browser:
                 return
         raise AssertionError(f"Tab does not reach {wanted}")
 
-    def wait_for(self, path):
+    def wait_for(self, place):
+        """Wait until a page of the survey is there, named by its path or by its whole address."""
+        from selenium.webdriver.common.by import By
         from selenium.webdriver.support.ui import WebDriverWait
 
-        WebDriverWait(self.driver, 20).until(lambda _: self.path == path)
+        WebDriverWait(self.driver, 20).until(
+            lambda driver: (
+                place in (self.path, driver.current_url)
+                and driver.find_elements(By.CSS_SELECTOR, "main")
+            )
+        )
 
 
 @pytest.fixture
@@ -288,7 +295,7 @@ def test_a_link_in_a_web_mail_lets_in_and_later_finds_the_same_person(server, br
     with browser() as one:
         one.open(elsewhere.address)
         one.run("document.getElementById('a').click()")
-        one.wait_for("/")
+        one.wait_for(f"{server.address}/")  # the other site's path is / as well
         assert "Alpha" in one.text
         cookie = one.driver.get_cookies()
 
