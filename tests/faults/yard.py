@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from assay.core.garbage import verify
@@ -93,6 +94,9 @@ def kill_group(child: subprocess.Popen) -> None:
     except ProcessLookupError:
         pass
     child.communicate(timeout=PATIENCE)
+    until = time.monotonic() + PATIENCE
+    while of_group(child.pid) and time.monotonic() < until:
+        time.sleep(0.01)  # a busy machine kills a group one by one
 
 
 def of_group(group: int) -> list[int]:
