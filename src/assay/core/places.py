@@ -42,7 +42,7 @@ QUIET = {
     "distributed.admin.system-monitor.gil.enabled": False,
 }
 """What would otherwise look at a worker's threads every 10 ms, and take the interpreter's lock from
-the step each time: a training step took 1.3 times as long."""
+the step each time: runs that train took about 1.1 times as long."""
 
 
 class Place(Protocol):
