@@ -13,6 +13,7 @@ from assay.systems.mixture_of_experts.starts import (
     drawn_anew,
     start_difference,
 )
+from assay.systems.mixture_of_experts.study import TINY, read_alone
 from assay.systems.mixture_of_experts.train import pretrain
 from assay.systems.mixture_of_experts.upcycling import upcycle
 
@@ -68,21 +69,12 @@ def upcycling() -> Study:
                 where={"experts": "alike"},
                 at_most=1e-5,
             ),
-            Check(
-                id="K2",
-                sentence="What a model says of a text does not depend on the texts read beside "
-                "it, to 1e-4 nats per token",
-                source="no expert turns a token away in evaluation",
-                measure="batch_difference",
-                at_most=1e-4,
-            ),
+            read_alone("K2"),
         ],
         presets={
             "tiny": Preset(
                 set={
-                    "texts.megabytes": 0.05,
-                    "texts.kinds": ["prose", "code", "stories"],
-                    "tokenizer.vocabulary": 512,
+                    **TINY,
                     "dense.width": 16,
                     "dense.layers": 2,
                     "dense.heads": 2,
@@ -91,11 +83,7 @@ def upcycling() -> Study:
                     "dense.budget_tokens": 10_000,
                     "sparse.experts": 4,
                     "same.length": 32,
-                    "fit.length": 32,
-                    "fit.batch": 8,
                     "fit.budget_tokens": 5_000,
-                    "measured.rows": 24,
-                    "measured.length": 32,
                 },
                 seeds=2,
                 note="10 thousand tokens, then 5 thousand more: proves the code path in under "
