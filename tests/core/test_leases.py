@@ -130,6 +130,13 @@ def test_the_counter_is_raised_while_the_lease_is_held(folder, monkeypatch):
     assert not (folder / "key").exists()
 
 
+def test_a_shorter_count_covers_a_longer_one(folder):
+    with lease(folder, "key", never):
+        for count in (1000, 7):
+            leases._raise_counter(folder / "key", count)
+            assert leases._read(folder / "key")["beat"] == count
+
+
 def test_a_process_makes_one_file_for_all_its_leases(folder):
     for n in range(5):
         with lease(folder, f"key{n}", never):

@@ -30,6 +30,9 @@ from assay.core.disk import writing
 BEAT_SECONDS = 2.0
 STALE_SECONDS = 20.0
 
+SIZE = 512
+"""Length of what a lease says, in bytes, so that whatever is written over it covers it."""
+
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 """What a file system says that cannot give a file a second name."""
 
@@ -142,7 +145,7 @@ def _write_new(path: Path) -> None:
 
 def _text(owner: str, beat: int) -> bytes:
     here = {"owner": owner, "host": socket.gethostname(), "pid": os.getpid(), "beat": beat}
-    return json.dumps(here | {"started": _started(os.getpid())}).encode()
+    return json.dumps(here | {"started": _started(os.getpid())}).ljust(SIZE).encode()
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -223,7 +226,7 @@ def _beat() -> None:
 
 
 def _raise_counter(path: Path, count: int) -> None:
-    """Write over what is there, in one call and never shorter: readers see the old or the new."""
+    """Write over what is there, in one call and of equal length: readers see the old or the new."""
     if _read(path).get("owner") == _owner:
         handle = os.open(path, os.O_WRONLY)
         try:
