@@ -10,12 +10,13 @@ from urllib.parse import urlencode
 
 import httpx
 
+from assay.parts.databases import open_database
 from assay.parts.web.serving import address_of
-from assay.systems.competition_survey.database import open_database
 from assay.systems.competition_survey.desk import Desk
 from assay.systems.competition_survey.form import behind_the_gate
 from assay.systems.competition_survey.instrument import read_instrument
 from assay.systems.competition_survey.people import People
+from assay.systems.competition_survey.schema import METADATA
 from assay.systems.competition_survey.settings import Settings
 from assay.systems.competition_survey.storage import Storage
 
@@ -50,7 +51,7 @@ class Survey:
 
     def __init__(self, folder, mode="closed", **policy):
         (folder / "instrument.yaml").write_text(INSTRUMENT)
-        self.database = open_database(folder / "survey.sqlite")
+        self.database = open_database(folder / "survey.sqlite", METADATA)
         self.storage, self.people = Storage(self.database), People(self.database)
         settings = Settings(
             title="Small survey",

@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from assay.systems.competition_survey.database import open_database
+from assay.parts.databases import open_database
+from assay.systems.competition_survey.schema import METADATA
 from assay.systems.competition_survey.settings import make_survey
 from assay.systems.competition_survey.storage import Storage
 from systems.competition_survey.served import INSTRUMENT, Server
@@ -117,14 +118,14 @@ def server(tmp_path):
 
 
 def invitation(server, team="Alpha"):
-    database = open_database(server.folder / "survey.sqlite")
+    database = open_database(server.folder / "survey.sqlite", METADATA)
     token = Storage(database).invite("Polyps", team)
     database.close()
     return f"{server.address}/enter?token={token}"
 
 
 def kept(server):
-    database = open_database(server.folder / "survey.sqlite")
+    database = open_database(server.folder / "survey.sqlite", METADATA)
     found = Storage(database).everyone()
     database.close()
     assert len(found) == 1

@@ -16,8 +16,9 @@ import pytest
 import sqlalchemy as sa
 
 from assay.errors import StoreError, UsageError
-from assay.systems.competition_survey.database import METADATA, open_database
+from assay.parts.databases import open_database
 from assay.systems.competition_survey.people import People, Person
+from assay.systems.competition_survey.schema import METADATA
 from assay.systems.competition_survey.storage import Kept, Storage, normalised
 
 
@@ -60,7 +61,7 @@ def where(request, tmp_path):
     if request.param == "sqlite":
         return tmp_path / "survey.sqlite"
     url = request.getfixturevalue("postgresql")
-    database = open_database(url)
+    database = open_database(url, METADATA)
     with database.write() as connection:
         METADATA.drop_all(connection)
     database.close()
@@ -69,7 +70,7 @@ def where(request, tmp_path):
 
 @pytest.fixture
 def database(where):
-    opened = open_database(where)
+    opened = open_database(where, METADATA)
     yield opened
     opened.close()
 
@@ -81,7 +82,7 @@ def store(database):
 
 def everything(where) -> str:
     """Every value of every table, as text."""
-    database = open_database(where)
+    database = open_database(where, METADATA)
     with database.read() as connection:
         rows = [tuple(r) for t in METADATA.sorted_tables for r in connection.execute(sa.select(t))]
     database.close()
@@ -98,7 +99,7 @@ def test_what_is_saved_is_read_again_by_another(where, store):
     values = {"hours": 80.5, "reasons": ["prize", "other"], "text": "ü <b>\n\u2028", "deep": True}
     store.save(key, "strategy", values, instrument="h1")
 
-    again = open_database(where)
+    again = open_database(where, METADATA)
     kept = Storage(again).read(key)
     again.close()
     assert kept.draft == values
@@ -245,7 +246,7 @@ def test_nothing_leads_from_a_person_to_an_answer(where, database, store):
 
 
 def test_sqlite_keeps_no_order_of_arrival_of_people(tmp_path):
-    open_database(tmp_path / "survey.sqlite").close()
+    open_database(tmp_path / "survey.sqlite", METADATA).close()
     with (
         sqlite3.connect(tmp_path / "survey.sqlite") as connection,
         pytest.raises(sqlite3.OperationalError, match="rowid"),
@@ -293,10 +294,11 @@ def test_many_threads_lose_no_section_and_no_submission(store):
 WRITER = """
 import sys
 from pathlib import Path
-from assay.systems.competition_survey.database import open_database
+from assay.parts.databases import open_database
+from assay.systems.competition_survey.schema import METADATA
 from assay.systems.competition_survey.storage import Storage
 where, key = sys.argv[1:]
-store = Storage(open_database(where if "://" in where else Path(where)))
+store = Storage(open_database(where if "://" in where else Path(where), METADATA))
 for n in range(10**6):
     store.save(key, "s", {f"q{n}": n}, instrument="h")
     print(n, flush=True)
@@ -341,7 +343,7 @@ def test_a_transaction_that_fails_leaves_no_trace(database, store):
 
 def test_sqlite_waits_for_the_disk_and_is_its_owners_alone(tmp_path):
     file = tmp_path / "survey.sqlite"
-    database = open_database(file)
+    database = open_database(file, METADATA)
     with database.read() as connection:
         said = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
@@ -361,12 +363,12 @@ def test_sqlite_waits_for_the_disk_and_is_its_owners_alone(tmp_path):
 @pytest.mark.parametrize("said", ["mysql://x@y/z", "nonsense", "", "sqlite:///x", "http://a"])
 def test_what_is_no_address_of_a_database_is_refused(said):
     with pytest.raises(UsageError, match="no address of a database"):
-        open_database(said)
+        open_database(said, METADATA)
 
 
 def test_a_database_that_is_not_there_is_told_in_one_line_without_the_password():
     with pytest.raises(StoreError, match="cannot be opened") as caught:
-        open_database("postgresql://me:hunter2@127.0.0.1:1/survey")
+        open_database("postgresql://me:hunter2@127.0.0.1:1/survey", METADATA)
 
     assert "hunter2" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -377,9 +379,9 @@ def test_a_file_that_is_no_database_is_told(tmp_path):
     file.write_bytes(b"these are not the bytes of a database" * 100)
 
     with pytest.raises(StoreError, match="cannot be opened"):
-        open_database(file)
+        open_database(file, METADATA)
     with pytest.raises(UsageError, match="no folder"):
-        open_database(tmp_path / "no" / "survey.sqlite")
+        open_database(tmp_path / "no" / "survey.sqlite", METADATA)
 
 
 @pytest.mark.parametrize(

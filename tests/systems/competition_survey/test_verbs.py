@@ -17,7 +17,8 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.errors import DataError, UsageError
-from assay.systems.competition_survey.database import open_database
+from assay.parts.databases import open_database
+from assay.systems.competition_survey.schema import METADATA
 from assay.systems.competition_survey.storage import Storage
 from assay.systems.competition_survey.verbs import app
 from systems.competition_survey.served import INSTRUMENT, Server, csrf_of
@@ -43,7 +44,7 @@ def folder(tmp_path):
 
 
 def stored(folder):
-    database = open_database(folder / "survey.sqlite")
+    database = open_database(folder / "survey.sqlite", METADATA)
     found = Storage(database).everyone()
     database.close()
     return found

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from assay.systems.competition_survey.database import PEOPLE, Database
+from assay.parts.databases import Database
+from assay.systems.competition_survey.schema import PEOPLE
 
 __all__ = ["People", "Person"]
 

@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assay.core.markup import read_yaml
 from assay.errors import DataError, UsageError, did_you_mean
-from assay.systems.competition_survey.database import Database, open_database
+from assay.parts.databases import Database, open_database
+from assay.systems.competition_survey.schema import METADATA
 
 __all__ = ["Settings", "SurveyFolder", "make_survey", "survey_folder"]
 
@@ -84,7 +85,7 @@ class SurveyFolder:
 
     def open(self) -> Database:
         """The database with the answers."""
-        return open_database(self.settings.database or self.path / "survey.sqlite")
+        return open_database(self.settings.database or self.path / "survey.sqlite", METADATA)
 
     def secret(self) -> bytes:
         """The key of forms and imported ids; made, for its owner alone, when first asked for."""

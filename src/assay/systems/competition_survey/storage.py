@@ -19,7 +19,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from assay.errors import StoreError
-from assay.systems.competition_survey.database import HISTORY, RESPONSES, SESSIONS, TOKENS, Database
+from assay.parts.databases import Database
+from assay.systems.competition_survey.schema import HISTORY, RESPONSES, SESSIONS, TOKENS
 
 __all__ = ["Kept", "Storage", "Total", "normalised"]
 

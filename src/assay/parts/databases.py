@@ -1,4 +1,4 @@
-"""The tables of a survey, and how SQLite and PostgreSQL are opened.
+"""Databases of servers: SQLite in a file, or PostgreSQL by its address.
 
 Notable: what a transaction has written is on the disk when it ends, with either database.
 """
@@ -16,62 +16,10 @@ from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from assay.errors import StoreError, UsageError
 
-__all__ = ["HISTORY", "PEOPLE", "RESPONSES", "SESSIONS", "TOKENS", "Database", "open_database"]
+__all__ = ["Database", "open_database"]
 
 WRITES = "assay_writes"
 """Execution option of a connection that will write; SQLite locks at once then."""
-
-METADATA = sa.MetaData()
-RESPONSES = sa.Table(
-    "responses",
-    METADATA,
-    sa.Column("respondent", sa.String(32), primary_key=True),
-    sa.Column("competition", sa.Text, nullable=False),
-    sa.Column("team", sa.Text, nullable=False),
-    sa.Column("team_key", sa.Text, nullable=False),
-    sa.Column("mode", sa.String(8), nullable=False),  # closed, open or imported
-    sa.Column("instrument", sa.String(64), nullable=False),
-    sa.Column("opened", sa.String(32)),  # UTC, ISO 8601
-    sa.Column("started", sa.String(32)),
-    sa.Column("completed", sa.String(32)),
-    sa.Column("draft", sa.JSON, nullable=False),  # what stands in the form
-    sa.Column("sections", sa.JSON, nullable=False),  # those saved at least once
-    sa.Column("answers", sa.JSON(none_as_null=True)),  # what was submitted
-    sa.Column("revision", sa.Integer, nullable=False),  # how often
-    sa.Column("seconds", sa.Float),  # until it was submitted first
-)
-HISTORY = sa.Table(
-    "history",
-    METADATA,
-    sa.Column("respondent", sa.ForeignKey("responses.respondent"), primary_key=True),
-    sa.Column("revision", sa.Integer, primary_key=True),
-    sa.Column("instrument", sa.String(64), nullable=False),
-    sa.Column("completed", sa.String(32), nullable=False),
-    sa.Column("answers", sa.JSON, nullable=False),
-)
-TOKENS = sa.Table(
-    "tokens",
-    METADATA,
-    sa.Column("digest", sa.String(64), primary_key=True),
-    sa.Column("respondent", sa.ForeignKey("responses.respondent"), nullable=False, index=True),
-)
-SESSIONS = sa.Table(
-    "sessions",
-    METADATA,
-    sa.Column("digest", sa.String(64), primary_key=True),
-    sa.Column("respondent", sa.ForeignKey("responses.respondent"), nullable=False),
-)
-PEOPLE = sa.Table(
-    "people",
-    METADATA,
-    sa.Column("person", sa.String(32), primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("email", sa.Text, nullable=False),
-    sa.Column("email_key", sa.Text, nullable=False, unique=True),
-    sa.Column("coauthor", sa.Boolean, nullable=False),
-    sa.Column("raffle", sa.Boolean, nullable=False),
-    sqlite_with_rowid=False,  # a row number would tell who came when
-)
 
 
 class Database:
@@ -100,11 +48,12 @@ class Database:
         self._engine.dispose()
 
 
-def open_database(where: Path | str) -> Database:
-    """Open the database of a survey; its tables are made if they are not there.
+def open_database(where: Path | str, tables: sa.MetaData) -> Database:
+    """Open a database; its tables are made if they are not there.
 
     Args:
         where: A file for SQLite, or ``postgresql://user@host/database``.
+        tables: What stands in it.
 
     Raises:
         UsageError: If the address is not one of these.
@@ -112,7 +61,7 @@ def open_database(where: Path | str) -> Database:
     """
     engine = _sqlite(where) if isinstance(where, Path) else _postgresql(where)
     try:
-        METADATA.create_all(engine)
+        tables.create_all(engine)
     except SQLAlchemyError as error:
         raise StoreError(f"cannot be opened: {_said(error)}", where=_name(where)) from error
     return Database(engine)
@@ -124,13 +73,13 @@ def _told() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        raise StoreError(f"the database failed: {_said(error)}", where="survey") from error
+        raise StoreError(f"the database failed: {_said(error)}", where="database") from error
 
 
 def _sqlite(file: Path) -> sa.Engine:
     """A file of SQLite; made, for its owner alone, if it is not there."""
     if not file.parent.is_dir():
-        raise UsageError(f"no folder {str(file.parent)!r}", where="survey")
+        raise UsageError(f"no folder {str(file.parent)!r}", where="database")
     try:
         file.touch(mode=0o600)
     except OSError as error:

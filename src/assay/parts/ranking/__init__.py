@@ -1,0 +1,1 @@
+"""Rankings of algorithms over cases: how they are made, and how far they can be trusted."""
