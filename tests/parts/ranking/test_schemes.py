@@ -263,9 +263,11 @@ def test_a_table_that_cannot_be_ranked_is_refused():
 
 
 def test_schemes_that_are_not_known_are_refused():
-    with pytest.raises(ParameterError, match="no way 'toss' to rank"):
+    with pytest.raises(ParameterError, match="no way to rank 'toss'"):
         Scheme("toss")
     with pytest.raises(ParameterError, match="no aggregate 'mode'"):
         Scheme(aggregate="mode")
-    with pytest.raises(ParameterError, match="no adjustment 'fdr'"):
-        rank(two([0.1, 0.2], [0.2, 0.4]), Scheme(TEST, adjust="fdr"))
+    with pytest.raises(ParameterError, match="no adjustment of p-values 'fdr'"):
+        Scheme(TEST, adjust="fdr")
+    with pytest.raises(ParameterError, match="no rule for ties 'mean'; expected one of min"):
+        Scheme(ties="mean")

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from assay.errors import ParameterError
-from assay.parts.ranking.ranks import Ties, ranks
+from assay.parts.ranking.ranks import TIES, Ties, ranks
 from assay.parts.ranking.scores import Missing, Scores, treated
-from assay.parts.ranking.signed_rank import Adjustment, adjusted, better
+from assay.parts.ranking.signed_rank import ADJUSTMENTS, Adjustment, adjusted, better
 
 __all__ = [
     "METHODS", "Aggregate", "Method", "Ranking", "Scheme", "consensus", "rank", "rank_draws",
@@ -53,10 +53,13 @@ class Scheme:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ParameterError(
-                f"no way {self.method!r} to rank", accepted=f"one of {', '.join(METHODS)}"
-            )
+        for what, said, known in (
+            ("way to rank", self.method, METHODS),
+            ("rule for ties", self.ties, TIES),
+            ("adjustment of p-values", self.adjust, ADJUSTMENTS),
+        ):
+            if said not in known:
+                raise ParameterError(f"no {what} {said!r}", accepted=f"one of {', '.join(known)}")
         if self.method == "rank-then-aggregate" and self.missing is not None:
             raise ParameterError(
                 "who ranks before aggregating gives a missing value the worst rank",

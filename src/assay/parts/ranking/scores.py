@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -40,7 +40,7 @@ class Scores:
     small_better: bool
     notes: tuple[str, ...] = ()
 
-    def only(self, algorithms: list[str] | tuple[str, ...]) -> Self:
+    def only(self, algorithms: list[str] | tuple[str, ...]) -> "Scores":
         """The same for some of the algorithms, such as the best five."""
         columns = [self.algorithms.index(name) for name in algorithms]
         return replace(self, algorithms=tuple(algorithms), values=self.values[:, columns])

@@ -1,0 +1,112 @@
+"""The figures of the studies on recordings: rates, and frames with what is there and was found."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from assay.core.charts import PALETTE, dots
+from assay.core.figures import Figure, Picture, file_name
+from assay.core.run import Run
+from assay.parts.detection.boxes import Boxes, iou
+from assay.systems.surgical_skill.classes import CLASSES, STATES
+from assay.systems.surgical_skill.clips import Clips
+
+__all__ = ["frames_with_boxes", "localisation_figures"]
+
+SHOWN = 6
+SURE = 0.3
+HALF = 0.5
+
+
+def localisation_figures(run: Run) -> Iterator[Callable[[], Figure]]:
+    """Average precision by class, then frames that went well and frames that did not."""
+    decisions = [name for name in ("cells", "camera") if name in run.records]
+    for measure, title in (
+        ("ap50_driver", "How well drivers are found"),
+        ("ap50_needle", "How well the needle is found"),
+        ("ap", "Average precision over all overlaps"),
+        ("state_right", "How often left or right, held or dropped is told rightly"),
+    ):
+        yield partial(
+            dots,
+            run.records,
+            measure,
+            by=decisions,
+            name=measure,
+            title=title,
+            caption="Mean over seeds with its 95 % interval, on SYNTHETIC recordings of surgeons "
+            "that were not trained on.",
+        )
+    for camera, trial in _first_trials(run, "camera").items():
+        yield partial(examples, run, trial, camera)
+
+
+def examples(run: Run, trial: int, camera: str) -> Picture:
+    """Frames of one trial: the fullest ones, and those where most was missed."""
+    clips, found = run.load("unseen", trial=trial), run.load("found", trial=trial)
+    found = found.take(found.score >= SURE)
+    missed = missed_objects(clips.truth, found, len(clips.frames))
+    worst = np.argsort(-missed, kind="stable")[: SHOWN // 2]
+    rest = np.linspace(0, len(clips.frames) - 1, SHOWN - len(worst)).astype(int)
+    return Picture(
+        f"frames-{file_name(camera)}",
+        f"Frames of unseen surgeons: {camera}",
+        "SYNTHETIC. Above, frames at even distances; below, those where most was missed. White: "
+        f"what is there; in colour: what was found with a score from {SURE:g}, and its state.",
+        "Frames with boxes around needle drivers and the needle.",
+        frames_with_boxes(clips, found, [*rest, *worst]),
+    )
+
+
+def missed_objects(truth: Boxes, found: Boxes, frames: int) -> Any:
+    """How many objects of each frame no box of their class overlaps by half."""
+    count = np.zeros(frames, int)
+    for image in np.unique(truth.image):
+        there, said = truth.take(truth.image == image), found.take(found.image == image)
+        meets = iou(there.xywh, said.xywh) >= HALF
+        meets &= there.label[:, None] == said.label
+        count[image] = (~meets.any(axis=1)).sum()
+    return count
+
+
+def frames_with_boxes(clips: Clips, found: Boxes, rows: Sequence[int]) -> Any:
+    """A drawing of frames with the boxes that are there and those that were found."""
+    from matplotlib.figure import Figure as Drawing
+    from matplotlib.patches import Rectangle
+
+    across = 3
+    down = -(-len(rows) // across)
+    drawing = Drawing(figsize=(3.6 * across, 2.25 * down), layout="constrained")
+    panels = drawing.subplots(down, across, squeeze=False).ravel()
+    for panel, row in zip(panels, rows, strict=False):
+        panel.imshow(clips.frames[row])
+        for boxes, own in ((clips.truth, True), (found, False)):
+            for one in np.flatnonzero(boxes.image == row):
+                x, y, w, h = boxes.xywh[one]
+                label = int(boxes.label[one])
+                colour = "white" if own else PALETTE[1 + 2 * label]
+                panel.add_patch(
+                    Rectangle((x, y), w, h, fill=False, ec=colour, lw=1.0 if own else 1.4)
+                )
+                if not own:
+                    panel.text(x, y - 2, _said(boxes, int(one)), color=colour, fontsize=6.5,
+                               va="bottom")  # fmt: skip
+        panel.set_title(f"case {clips.case[row]}", fontsize=8)
+    for panel in panels:
+        panel.axis("off")
+    return drawing
+
+
+def _said(boxes: Boxes, row: int) -> str:
+    label, state = int(boxes.label[row]), int(boxes.state[row])
+    word = f" {STATES[label][state]}" if state >= 0 else ""
+    return f"{CLASSES[label]}{word} {boxes.score[row]:.2f}"
+
+
+def _first_trials(run: Run, decision: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for trial in run.trials:
+        found.setdefault(str(trial["choices"].get(decision, "all")), trial["trial"])
+    return found
