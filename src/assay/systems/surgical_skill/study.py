@@ -98,8 +98,9 @@ def localisation() -> Study:
                 "under a minute. Nothing has been learned by then.",
             ),
             "small": Preset(
+                set={"fit.steps": 300},
                 note="48 operations to learn from, 24 of other surgeons and 24 under another "
-                "camera, 30 seconds each, 600 steps, three seeds. All recordings are SYNTHETIC.",
+                "camera, 30 seconds each, 300 steps, three seeds. All recordings are SYNTHETIC.",
             ),
         },
         figures="assay.systems.surgical_skill.figures:localisation_figures",

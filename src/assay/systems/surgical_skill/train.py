@@ -94,7 +94,7 @@ def train_detector(
     min_overlap: Annotated[float, Field(gt=0, lt=1)] = 0.7,
     steps: PositiveInt = 600,
     batch: PositiveInt = 16,
-    rate: Annotated[float, Field(gt=0, le=0.1)] = 3e-3,
+    rate: Annotated[float, Field(gt=0, le=0.1)] = 8e-3,
     augment: bool = True,
     patch: Annotated[int, Field(ge=0, le=4096)] = 0,
     worst: Annotated[int, Field(ge=0, le=1000)] = 20,
