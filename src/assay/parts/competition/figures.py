@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import isnan
 
 import pandas as pd
 
@@ -22,9 +23,18 @@ def board_figures(run: Run) -> Iterator[Callable[[], Figure]]:
         "board",
         "The board",
         "Places by the mean of the ranks by all metrics, unless the challenge says otherwise. "
-        "Entries that are not ranked stand below, with the reason.",
-        board,
+        "Entries that are not ranked stand below.",
+        short(board),
     )
+    unranked = board.loc[board["reason"] != "", ["entry", "team", "reason"]]
+    if len(unranked):
+        yield partial(
+            Table,
+            "not-ranked",
+            "Who is not ranked, and why",
+            "They change nobody's place.",
+            unranked.reset_index(drop=True),
+        )
     if len(problems):
         yield partial(
             Table, "problems", "What is wrong with refused submissions",
@@ -38,6 +48,24 @@ def board_figures(run: Run) -> Iterator[Callable[[], Figure]]:
         yield from _of_metric(stability)
     for stability in stabilities:
         yield partial(_hardest, stability)
+    yield partial(
+        Table,
+        "every-number",
+        "Every number of the board",
+        "With the rank by each metric, and what each team says of its method.",
+        board,
+    )
+
+
+def short(board: pd.DataFrame) -> pd.DataFrame:
+    """The board as it is shown: places and numbers, empty where there is none."""
+    ranks_by = [name for name in board if str(name).startswith("rank by ")]
+    shown = board.drop(columns=["method", "reason", *ranks_by])
+    numbers = [name for name in shown if name not in ("entry", "team")]
+    texts = {
+        name: ["" if isnan(value) else f"{value:.4g}" for value in shown[name]] for name in numbers
+    }
+    return shown.assign(**texts).rename(columns={"mean_rank": "mean rank"})
 
 
 def _of_metric(stability: Stability) -> Iterator[Callable[[], Figure]]:

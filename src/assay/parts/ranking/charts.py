@@ -181,13 +181,14 @@ def significance(scores: Scores, ranking: Ranking, scheme: Scheme, name: str, ti
             color=alt.Color(
                 "verdict:N",
                 title=None,
+                legend=alt.Legend(orient="top"),
                 scale=alt.Scale(
                     domain=["significant", "not significant"], range=["#e9b44c", "#dfe7ee"]
                 ),
             ),
             tooltip=["better", "than", "verdict"],
         )
-        .properties(height=44 * len(order), width=66 * len(order))
+        .properties(height=44 * len(order))
     )
     return Chart(
         name,
@@ -302,7 +303,7 @@ def _grid(
         text=f"{value}:Q",
         color=alt.condition(f"datum.{value} > {half}", alt.value("white"), alt.value("#333333")),
     )
-    return (cells + numbers).properties(height=36 * len(y_order), width=66 * len(x_order))
+    return (cells + numbers).properties(height=36 * len(y_order))
 
 
 def _downwards(count: int) -> Any:
