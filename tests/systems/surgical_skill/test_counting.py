@@ -212,7 +212,7 @@ def test_rules_on_the_simulators_oracle_are_its_counts():
     """Fifty recordings of beginners and experts, every one exactly."""
     counts, truth = [], []
     for case in range(50):
-        made = simulate_case(case, case, case % 11 / 10, seconds=12, seed=1)
+        made = simulate_case(case, case, case % 11 / 10, seconds=12.0, seed=1)
         tracks = followed(
             made.boxes, frames=made.frames, fps=made.fps, width=made.size[0], rules=ORACLE
         )
