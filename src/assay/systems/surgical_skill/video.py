@@ -41,10 +41,6 @@ def filming(
 
     Raises:
         DataError: If the size is odd, or a frame has another.
-
-    Example:
-        >>> with filming(Path("a.mp4"), (64, 36), 30) as show:      # doctest: +SKIP
-        ...     show(np.zeros((36, 64, 3), np.uint8))
     """
     import av
 
