@@ -49,6 +49,12 @@ def drawn(count: int, height: int = 64, width: int = 96) -> tuple[np.ndarray, Bo
 # -- the network --------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def first_weights():
+    """The same in every test, whatever ran before."""
+    torch.manual_seed(0)
+
+
 @pytest.mark.parametrize(("height", "width"), [(180, 320), (64, 96), (33, 50)])
 @pytest.mark.parametrize("stride", [2, 4])
 def test_frames_of_any_size_have_the_cells_of_their_targets(height, width, stride):
@@ -96,8 +102,9 @@ def test_what_is_filled_up_moves_nothing():
 
     cut, filled = model(whole[:, :50, :90]), model(whole)
 
-    for one, other in zip(cut, filled, strict=True):  # 127 is not quite the middle, 127.5
-        torch.testing.assert_close(one, other, atol=0.02, rtol=0)
+    # 127 is not quite the middle, 127.5; black instead of grey would move them by more than 0.5.
+    for one, other in zip(cut, filled, strict=True):
+        torch.testing.assert_close(one, other, atol=0.1, rtol=0)
 
 
 @pytest.mark.parametrize(
