@@ -1,16 +1,11 @@
 """The store on SQLite and on a PostgreSQL that the tests start themselves."""
 
-import os
-import pwd
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -20,39 +15,9 @@ from assay.parts.databases import open_database
 from assay.systems.competition_survey.people import People, Person
 from assay.systems.competition_survey.schema import METADATA
 from assay.systems.competition_survey.storage import Kept, Storage, normalised
+from postgresql import postgresql as server
 
-
-def unprivileged() -> dict:
-    """Whom PostgreSQL runs as: it refuses to be run by root."""
-    if os.geteuid() != 0:
-        return {}
-    known = {user.pw_name for user in pwd.getpwall()}
-    name = "postgres" if "postgres" in known else "nobody"
-    return {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
-
-
-@pytest.fixture(scope="session")
-def postgresql():
-    """The address of a server of our own in a temporary folder, reached through a socket in it."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = found[-1] if found else shutil.which("initdb")
-    if not initdb:
-        pytest.skip("needs PostgreSQL (on Debian: apt-get install postgresql)")
-    programs, who = Path(initdb).parent, unprivileged()
-    folder = Path(tempfile.mkdtemp(prefix="assay-postgresql-"))
-    if who:
-        os.chown(folder, pwd.getpwnam(who["user"]).pw_uid, who["group"])
-    data, control = folder / "data", programs / "pg_ctl"
-
-    def run(*command):
-        subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True, **who)
-
-    run(initdb, "-D", data, "-U", "survey", "-A", "trust", "-E", "UTF8", "--no-sync")
-    settings = f"-c listen_addresses='' -c unix_socket_directories={folder}"
-    run(control, "-D", data, "-w", "-l", folder / "log", "-o", settings, "start")
-    yield f"postgresql://survey@/postgres?host={folder}"
-    run(control, "-D", data, "-m", "immediate", "stop")
-    shutil.rmtree(folder)
+postgresql = server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

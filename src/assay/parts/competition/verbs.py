@@ -1,6 +1,7 @@
 """``assay challenge``: make a challenge, look it over, check submissions, score and rank them."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -192,18 +193,12 @@ def _run(
 
     name = _phase(read_challenge(folder), phase)
     handed_in = ChallengeFolder(folder).submissions
-    with verbs_queue.finals(folder, name, database) if queued else _as_it_is(handed_in) as held:
+    with verbs_queue.finals(folder, name, database) if queued else nullcontext(handed_in) as held:
         study = challenge_report(folder, name, held)
         run = study.run(store=store or folder / "store", workers=0, progress=not quiet, report=page)
     if not run.ok:
         raise StepError(run.summary["errors"][0]["error"], where=str(folder))
     return run
-
-
-def _as_it_is(folder: Path) -> Any:
-    from contextlib import nullcontext
-
-    return nullcontext(folder)
 
 
 def _phase(challenge: Any, phase: str | None) -> str:

@@ -14,6 +14,7 @@ from pydantic import Field
 from assay.core.component import Folder, Seed, component
 from assay.core.task import task
 from assay.errors import DataError, ParameterError
+from assay.systems.surgical_skill.counts import grouped_folds
 from assay.systems.surgical_skill.events import METRICS
 from assay.systems.surgical_skill.kinematics import VARIANTS, Variant
 from assay.systems.surgical_skill.layout import (
@@ -235,14 +236,8 @@ def folds(cases: Sequence[Recording], count: int, seed: int = 0) -> Int[np.ndarr
         DataError: If there are fewer surgeons than folds.
     """
     people = [("case", c.case) if c.surgeon is None else ("surgeon", c.surgeon) for c in cases]
-    groups = sorted(set(people))
-    if not 1 <= count <= len(groups):
-        raise DataError(f"{count} folds of {len(groups)} surgeons or cases of nobody known",
-                        accepted=f"1 to {len(groups)}")  # fmt: skip
-    order = np.random.default_rng(seed).permutation(len(groups))
-    largest_first = sorted((groups[n] for n in order), key=people.count, reverse=True)
-    sizes, fold = [0] * count, dict[tuple[str, int], int]()
-    for group in largest_first:
-        fold[group] = int(np.argmin(sizes))
-        sizes[fold[group]] += people.count(group)
-    return np.array([fold[person] for person in people], np.int64)
+    numbers = {person: n for n, person in enumerate(sorted(set(people)))}
+    if not 1 <= count <= len(numbers):
+        raise DataError(f"{count} folds of {len(numbers)} surgeons or cases of nobody known",
+                        accepted=f"1 to {len(numbers)}")  # fmt: skip
+    return grouped_folds(np.array([numbers[person] for person in people]), count, seed)
