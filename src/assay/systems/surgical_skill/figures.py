@@ -29,6 +29,8 @@ def localisation_figures(run: Run) -> Iterator[Callable[[], Figure]]:
         ("ap", "Average precision over all overlaps"),
         ("state_right", "How often left or right, held or dropped is told rightly"),
     ):
+        if run.records.loc[run.records["measure"] == measure, "value"].isna().all():
+            continue  # nothing was found whose state could be judged
         yield partial(
             dots,
             run.records,
@@ -36,8 +38,8 @@ def localisation_figures(run: Run) -> Iterator[Callable[[], Figure]]:
             by=decisions,
             name=measure,
             title=title,
-            caption="Mean over seeds with its 95 % interval, on SYNTHETIC recordings of surgeons "
-            "that were not trained on.",
+            caption="Mean over seeds with its 95 % interval, on frames of surgeons that were not "
+            "trained on.",
         )
     for camera, trial in _first_trials(run, "camera").items():
         yield partial(examples, run, trial, camera)
@@ -53,7 +55,7 @@ def examples(run: Run, trial: int, camera: str) -> Picture:
     return Picture(
         f"frames-{file_name(camera)}",
         f"Frames of unseen surgeons: {camera}",
-        "SYNTHETIC. Above, frames at even distances; below, those where most was missed. White: "
+        "Above, frames at even distances; below, those where most was missed. White: "
         f"what is there; in colour: what was found with a score from {SURE:g}, and its state.",
         "Frames with boxes around needle drivers and the needle.",
         frames_with_boxes(clips, found, [*rest, *worst]),
