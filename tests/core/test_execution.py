@@ -395,6 +395,14 @@ def test_a_step_of_two_cores_runs_beside_no_other_on_two_workers(yard):
     assert threads == {"narrow": 1, "wide": 2}
 
 
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_step_beside_which_nothing_can_run_has_the_host_whatever_the_workers(yard, workers):
+    yard.run("alone", workers=workers)
+
+    threads = {m.params["number"]: m.threads for m in Store(yard.store).steps()}
+    assert threads == {1: available_cores(), 2: 1, 3: 1, 4: available_cores()}
+
+
 def test_a_step_of_two_cores_runs_where_there_is_one_worker(yard):
     assert yard.run("crowd", workers=1).ok
 

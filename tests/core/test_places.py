@@ -1,6 +1,7 @@
 """The places steps run in: this process, a local cluster, a scheduler somewhere else."""
 
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from assay.core.task import available_cores
 from assay.core.worker import Request, step_key
 from assay.errors import ResourceError
 from core import toys
-from faults.farm import reports
+from faults.farm import page_faults, reports
 from faults.yard import MODULES, PATIENCE, Yard
 
 
@@ -40,7 +41,7 @@ def request(store, function, **params):
     made = describe(function)
     checked = made.validate(params, "s")
     form = made.key_form(checked)
-    return Request(step_key(made, form, {}), "s", made, checked, form, {}, str(store))
+    return Request(step_key(made, form, {}), "s", made, checked, form, {}, str(store), 1)
 
 
 @pytest.fixture
@@ -78,6 +79,19 @@ def test_a_step_tells_the_driver_what_it_does_from_another_process(store):
     last = {"kind": "measured", "step": "s", "key": asked.key, "loss": 0.5}
     assert last.items() <= heard[-1].items()
     assert store.get(outcome.artifacts[""], int) != os.getpid()
+
+
+def test_a_worker_keeps_the_memory_of_a_step_until_the_step_ends(store):
+    """Freed memory that is asked for again comes without the system's help, page by page."""
+    place = Cluster(store.root, lambda event: None, workers=1)
+    try:
+        place.submit(request(store.root, page_faults))
+        _, outcome = place.next()
+    finally:
+        place.close()
+
+    pages = 40 * 16 * 2**20 / resource.getpagesize()
+    assert store.get(outcome.artifacts[""], int) < pages / 10
 
 
 def test_events_come_in_the_thread_of_the_driver(store):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.core.component import Seed, component
+from assay.core.component import Seed, component, describe
 from assay.core.decisions import assign, sweep, use
-from assay.core.plan import Plan, Source, derive_seed
+from assay.core.plan import Node, Plan, Source, bottlenecks, derive_seed
 from assay.core.records import Records
 from assay.core.study import Study
 from assay.core.workflow import Workflow
@@ -389,3 +389,39 @@ def test_a_plan_of_a_thousand_trials_is_quick():
 
     assert isinstance(plan, Plan)
     assert len(plan.nodes) == 2001
+
+
+# -- steps beside which nothing runs --------------------------------------------------------------
+
+
+def test_a_chain_has_nothing_but_bottlenecks_and_a_fork_only_its_ends():
+    flow = Workflow("flow")
+    x = flow.step("x", toys.number)
+    y = flow.step("y", toys.scale, x=x)
+    flow.step("m", toys.measure, x=y)
+    chain = Study(flow).plan()
+    fork = Study(flow, decisions={"by": sweep("y.by", [1.0, 2.0])}).plan()
+
+    assert bottlenecks(chain.nodes) == set(chain.nodes)
+    assert bottlenecks(fork.nodes) == set(fork.trials[0].nodes["x"].values())
+
+
+@given(st.lists(st.sets(st.integers(0, 11), max_size=4), max_size=12))
+def test_a_bottleneck_comes_before_or_after_every_other_node(fed_by):
+    nodes = {str(k): node_fed_by(*(n for n in of if n < k)) for k, of in enumerate(fed_by)}
+    before: dict[str, set[str]] = {}
+    for name, node in nodes.items():
+        sources = [s.node for s in node.sources()]
+        before[name] = set(sources).union(*(before[s] for s in sources))
+
+    expected = {
+        one for one in nodes
+        if all(one == other or one in before[other] or other in before[one] for other in nodes)
+    }  # fmt: skip
+
+    assert bottlenecks(nodes) == expected
+
+
+def node_fed_by(*numbers):
+    inputs = {f"x{n}": Source(str(n), "") for n in numbers}
+    return Node("", "s", {}, describe(toys.number), {}, inputs)

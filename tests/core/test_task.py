@@ -147,7 +147,7 @@ def test_a_step_that_failed_is_taken_up_from_its_checkpoint(tmp_path):
     form = {"epochs": 4, "fail_at": 2}
     made = describe(trains)
     key, heard = step_key(made, form, {}), []
-    request = Request(key, "train", made, form, form, {}, str(store.root))
+    request = Request(key, "train", made, form, form, {}, str(store.root), 1)
 
     first = execute(request, heard.append)
     assert first.status == "failed"

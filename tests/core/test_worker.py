@@ -122,7 +122,8 @@ def request(store, function, inputs=None, **params):
     checked = made.validate(params, "s")
     form = made.key_form(checked)
     key = step_key(made, form, inputs or {})
-    return Request(key, "s", made, checked, form, inputs or {}, str(store.root))
+    threads = made.resources.cores
+    return Request(key, "s", made, checked, form, inputs or {}, str(store.root), threads)
 
 
 def run(store, function, inputs=None, **params):

@@ -11,6 +11,7 @@ Child processes run a study with ``python -c "from faults.farm import main; main
 
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -248,6 +249,17 @@ def training(die_at: int = 4) -> Study:
     return Study(flow)
 
 
+@component
+def page_faults() -> int:
+    """Fills 16 MiB and frees them, forty times after the first; how many pages that took."""
+    for k in range(41):
+        if k == 1:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        filled = np.ones(2**21)
+        del filled
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
 @component(resources=Resources(cores=2))
 def wide(*, number: int) -> Records:
     """Takes two cores."""
@@ -271,6 +283,27 @@ def crowd() -> Study:
     flow = Workflow("crowd")
     flow.each("narrow", narrow, over={"number": list(range(6))})
     flow.each("wide", wide, over={"number": list(range(3))})
+    return Study(flow)
+
+
+@component
+def link(before: int | None = None, *, number: int) -> int:
+    """A link of a chain."""
+    return number
+
+
+@component
+def knot(before: list[int], *, number: int) -> int:
+    """Where links come together."""
+    return number
+
+
+def alone() -> Study:
+    """One step, two beside each other, one that needs both."""
+    flow = Workflow("alone")
+    first = flow.step("first", link, number=1)
+    forks = flow.each("fork", link, before=first, over={"number": [2, 3]})
+    flow.step("last", knot, before=forks, number=4)
     return Study(flow)
 
 

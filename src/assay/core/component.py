@@ -45,7 +45,8 @@ class Resources:
     """What one execution of a component takes from its host.
 
     Attributes:
-        cores: Cores, and the number of threads libraries may start.
+        cores: Cores, and the threads libraries may start; a step beside which no other can run
+            has those of its host.
         memory_gb: Memory in GiB; 0 where it does not matter.
         gpus: Accelerators.
     """

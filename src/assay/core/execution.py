@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from assay.core.component import Resources
 from assay.core.places import Place, require
-from assay.core.plan import Gather, Node, Plan, Source, measures
+from assay.core.plan import Gather, Node, Plan, Source, bottlenecks, measures
 from assay.core.store import Artifact, Store
 from assay.core.task import Emit
 from assay.core.worker import Feed, Outcome, Request, Value, step_key
@@ -77,6 +77,7 @@ class Driver:
         self.demanded: set[str] = set()
         self._consumers: dict[str, list[str]] = defaultdict(list)
         self._taken = Resources(0, 0.0, 0)
+        self._bottlenecks = bottlenecks(plan.nodes)
         for name, node in plan.nodes.items():
             for source in dict.fromkeys(s.node for s in node.sources()):
                 self._consumers[source].append(name)
@@ -190,10 +191,12 @@ class Driver:
             return []
         running[state.key] = [name]
         self._take(node.resources, +1)
-        root = str(self.store.root)
         place.submit(
-            Request(state.key, node.label, node.component, node.params, state.form, feeds, root)
-        )
+            Request(
+                state.key, node.label, node.component, node.params, state.form, feeds,
+                str(self.store.root), self._threads(place, name),
+            )
+        )  # fmt: skip
         return []
 
     def _settle(self, name: str, outcome: Outcome) -> list[str]:
@@ -307,6 +310,14 @@ class Driver:
             getattr(self._taken, kind) + getattr(wanted, kind) <= getattr(place.capacity, kind)
             for kind in ("cores", "memory_gb", "gpus")
         )
+
+    def _threads(self, place: Place, name: str) -> int:
+        """Those a step asks for; those of the host where nothing else could use them.
+
+        It depends on the study and the host alone, not on what else happens to be finished.
+        """
+        asked = self.plan.nodes[name].resources.cores
+        return max(asked, place.largest.cores) if name in self._bottlenecks else asked
 
     def _full(self, place: Place) -> bool:
         return self._taken.cores >= place.capacity.cores

@@ -130,6 +130,25 @@ class Plan:
         return trial
 
 
+def bottlenecks(nodes: Mapping[str, Node]) -> frozenset[str]:
+    """Nodes beside which no other can run: every other one comes before them or after them.
+
+    Args:
+        nodes: By id, each after those that feed it.
+    """
+    place = {name: number for number, name in enumerate(nodes)}
+    last = len(nodes)
+    fed_by = [max((place[s.node] for s in node.sources()), default=-1) for node in nodes.values()]
+    feeds = [last] * last
+    for number, node in enumerate(nodes.values()):
+        for source in node.sources():
+            feeds[place[source.node]] = min(feeds[place[source.node]], number)
+    # What comes earlier must lead up to the node, what comes later must go on from it.
+    led_up = list(itertools.accumulate(feeds, max, initial=0))
+    goes_on = list(itertools.accumulate(reversed(fed_by), min, initial=last))[::-1]
+    return frozenset(n for n, k in place.items() if led_up[k] <= k <= goes_on[k + 1])
+
+
 def _target_steps(flow: Workflow) -> list[str]:
     """Steps that measure and steps that are outputs; every last step where there is neither."""
     named = {ref.step for ref in flow.outputs.values()}

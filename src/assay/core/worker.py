@@ -4,6 +4,7 @@ A request and its outcome hold digests and parameters, never arrays; the same fu
 three places of execution.
 """
 
+import ctypes
 import os
 import platform
 import sys
@@ -20,6 +21,9 @@ from assay.core.leases import lease
 from assay.core.store import Artifact, StepManifest, Store
 from assay.core.task import Emit, Task, _current
 from assay.errors import AssayError, DamagedArtifact, StepError
+
+LONG = 1.0
+"""Seconds from which a step is worth tidying up after."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Request:
     form: Mapping[str, Any]
     inputs: Mapping[str, Feed]
     store: str
+    threads: int
     topic: str = ""
     """Topic of a scheduler under which the driver hears of events."""
 
@@ -144,11 +149,21 @@ def unpack_and_execute(packed: bytes, label: str) -> Outcome:
         request = loads(packed)
     except Exception as error:
         return Outcome("failed", error=f"{label}: the worker on {platform.node()} says: {error}")
-    return execute(request)
+    outcome = execute(request)
+    if outcome.seconds > LONG:
+        _give_back_memory()
+    return outcome
+
+
+def _give_back_memory() -> None:
+    """Return to the system what the C library keeps of freed memory, where it can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _compute(store: Store, request: Request, emit: Emit) -> Outcome:
-    component, threads = request.component, request.component.resources.cores
+    component, threads = request.component, request.threads
     inputs = {
         name: [v.load(store) for v in feed] if isinstance(feed, tuple) else feed.load(store)
         for name, feed in request.inputs.items()

@@ -29,10 +29,19 @@ def test_a_model_whose_inputs_are_numbers_stays_in_fp32(monkeypatch):
     assert choose(nn.Linear(2, 2), "bf16").precision == "bf16"
 
 
-def test_whether_the_machine_is_fast_is_what_torch_says(monkeypatch):
-    for has in (True, False):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: {"amx_bf16": has})
-        assert precision.fast_bf16(torch.device("cpu")) is has
+@pytest.mark.parametrize(
+    ("has", "fast"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True}, True),
+        ({"amx_bf16": False, "avx512_bf16": True}, True),
+        ({"amx_bf16": False, "avx512_bf16": False, "avx512_f": True}, False),
+        ({}, False),  # a processor of another make
+    ],
+)
+def test_whether_the_machine_is_fast_is_what_torch_says(monkeypatch, has, fast):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+
+    assert precision.fast_bf16(torch.device("cpu")) is fast
 
 
 def test_a_model_that_is_not_fp32_is_refused():
