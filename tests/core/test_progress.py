@@ -141,6 +141,13 @@ def test_failures_and_damage_are_told_at_once_with_brackets_and_on_one_line(pipe
     assert "damaged objects/[ab]: the bytes are not those" in lines
 
 
+def test_what_a_step_notes_is_told_at_once_with_its_name(piped):
+    piped(planned())
+    piped({"kind": "note", "step": "fit[fold=1]", "text": "300 steps will take about 2 min"})
+
+    assert "fit[fold=1]: 300 steps will take about 2 min" in said(piped).splitlines()
+
+
 def test_steps_that_are_computed_again_do_not_exceed_the_total(piped):
     piped(planned(run=1, nodes=1))
     for _ in range(3):

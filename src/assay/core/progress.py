@@ -145,6 +145,9 @@ class Progress:
         elif done == total or time.monotonic() - self._said > SILENT_SECONDS / 2:
             self._say((self._where(), ""))
 
+    def _on_note(self, event: dict[str, Any]) -> None:
+        self._say((f"{event['step']}: {event['text']}", ""))
+
     def _on_damaged(self, event: dict[str, Any]) -> None:
         self._say(("damaged", "yellow"), (f" {event['error']}", ""))
 

@@ -63,7 +63,10 @@ class Task:
         self.event("progress", done=float(done), total=float(total), unit=unit)
 
     def event(self, kind: str, **values: Any) -> None:
-        """Append one event to the run's log, for example a loss or a throughput."""
+        """Append one event to the run's log, for example a loss or a throughput.
+
+        A ``note`` with a ``text`` is shown to whoever watches the run.
+        """
         if self.emit is not None:
             self.emit({"kind": kind, "step": self.step, "key": self.key, **values})
 

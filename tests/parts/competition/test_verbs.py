@@ -1,13 +1,15 @@
 """`assay challenge`: a whole challenge by its verbs, as one page tells it."""
 
 import json
+import re
 import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from typer.testing import CliRunner
 
-from assay.errors import DataError, UsageError
+from assay.errors import DataError, ResourceError, UsageError
+from assay.parts.competition.runner import isolation
 from assay.parts.competition.verbs import app
 
 
@@ -145,3 +147,47 @@ def another_from(tmp_path):
     place.mkdir()
     (place / "counts.csv").write_text("case,needle_drops\n")
     return place
+
+
+# -- a participant's program -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def confining():
+    try:
+        isolation()
+    except ResourceError as error:
+        pytest.skip(f"this host cannot confine a program: {error}")
+
+
+def test_a_program_sees_the_inputs_and_what_it_wrote_is_checked_like_any_other(
+    folder, tmp_path, confining
+):
+    program, outputs = tmp_path / "program", tmp_path / "outputs"
+    shutil.copytree(folder / "submissions" / "example", program)
+    command = "test -s {inputs}/examples.csv && cp {program}/* {outputs}"
+    found = said("run", folder, outputs, "--program", program, "--", "sh", "-c", command)
+
+    assert "network: off" in found
+    assert f"Then: assay challenge check {folder} {outputs}" in found
+    assert "Accepted" in said("check", folder, outputs)
+
+
+def test_a_program_that_looks_for_the_truth_finds_none_and_leaves_nothing(
+    folder, tmp_path, confining
+):
+    truth, outputs = folder / "truth", tmp_path / "outputs"
+    assert any(truth.iterdir())
+    command = f"cat {truth}/* > {{outputs}}/counts.csv"
+    found = json.loads(said("run", folder, outputs, "--json", "--", "sh", "-c", command, code=1))
+
+    assert found["code"] == "crash"
+    assert not outputs.exists()
+
+
+def test_a_program_has_the_time_that_the_challenge_gives_unless_told(folder, tmp_path, confining):
+    path = folder / "challenge.yaml"
+    path.write_text(re.sub(r"seconds: \d+", "seconds: 1", path.read_text()))
+    slow = ("--", "sh", "-c", "sleep 3; echo done > {outputs}/a")
+    assert "timeout" in said("run", folder, tmp_path / "a", *slow, code=1)
+    assert "Done" in said("run", folder, tmp_path / "b", "--seconds", 9, *slow)

@@ -2,16 +2,14 @@
 
 import csv
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from assay.errors import DataError, ParameterError
-from assay.parts.detection.boxes import Boxes
-from assay.systems.surgical_skill.data import folds, simulated_surgery, surgery
+from assay.systems.surgical_skill.data import simulated_surgery, surgery
 from assay.systems.surgical_skill.events import METRICS
-from assay.systems.surgical_skill.layout import Recording, read_dataset
+from assay.systems.surgical_skill.layout import read_dataset
 from assay.systems.surgical_skill.video import read_frames
 
 TINY = {"train_cases": 4, "shifted_cases": 2, "test_cases": 2, "seconds": 1.0, "width": 96,
@@ -134,32 +132,3 @@ def test_what_cannot_be_made_is_refused(wrong):
 def test_a_folder_without_splits_is_refused(tmp_path):
     with pytest.raises(DataError, match="no split"):
         surgery(path=tmp_path)
-
-
-def people(*surgeons):
-    nothing = Recording(0, None, None, None, Boxes.of(), 0, np.zeros(0, np.int64), (), None, {}, ())
-    return [replace(nothing, case=n, surgeon=surgeon) for n, surgeon in enumerate(surgeons)]
-
-
-def test_folds_keep_surgeons_together():
-    surgeons = np.repeat(np.arange(12), [3, 4, 5, 6] * 3).tolist()
-    found = folds(people(*surgeons), 4, seed=1)
-    assert all(len(set(found[np.array(surgeons) == one])) == 1 for one in range(12))
-    sizes = np.bincount(found)
-    assert len(sizes) == 4
-    assert sizes.max() - sizes.min() <= 3
-    assert not np.array_equal(found, folds(people(*surgeons), 4, seed=2))
-    assert np.array_equal(found, folds(people(*surgeons), 4, seed=1))
-
-
-def test_a_case_of_nobody_known_stands_for_itself():
-    assert sorted(folds(people(None, None, None, 2, 2), 4).tolist())[-1] == 3
-    found = folds(people(None, None, None, 2, 2), 4)
-    assert found[3] == found[4]
-    assert len(set(found[:3])) == 3
-
-
-@pytest.mark.parametrize("count", [0, 3])
-def test_more_folds_than_surgeons_are_refused(count):
-    with pytest.raises(DataError, match="folds of 2"):
-        folds(people(1, 1, 2), count)

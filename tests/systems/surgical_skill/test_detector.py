@@ -272,8 +272,9 @@ def test_it_tells_beforehand_what_it_will_take_and_afterwards_what_it_missed(tra
     _, truth, events, made = trained
 
     kinds = [event["kind"] for event in events]
-    plan = events[kinds.index("plan")]
-    assert kinds.index("plan") < kinds.index("training")
+    plan = events[kinds.index("note")]
+    assert kinds.index("note") < kinds.index("training")
+    assert plan["text"].startswith("150 steps on ")
     assert plan["steps"] == 150
     assert plan["parameters"] == 37_190
     assert plan["seconds"] == pytest.approx(150 * plan["seconds_per_step"])

@@ -136,7 +136,7 @@ def test_what_is_found_does_not_depend_on_the_batch_or_the_pieces(untrained, fus
     for other in (alone, in_pieces):
         assert len(other) == len(whole) > 50
         for name, column in vars(whole).items():
-            np.testing.assert_allclose(getattr(other, name), column, atol=1e-5, err_msg=name)
+            np.testing.assert_allclose(getattr(other, name), column, atol=1e-4, err_msg=name)
 
 
 def test_twice_is_the_same_and_the_best_come_first(untrained):

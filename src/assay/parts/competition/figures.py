@@ -6,8 +6,10 @@ from math import isnan
 
 import pandas as pd
 
-from assay.core.figures import Figure, Table, file_name
+from assay.core.figures import Figure, Picture, Table, file_name
 from assay.core.run import Run
+from assay.parts.competition.failures import Failure
+from assay.parts.detection.misses import Panel, panels
 from assay.parts.ranking import charts
 from assay.parts.ranking.schemes import Scheme, rank
 from assay.parts.ranking.stability import Stability
@@ -48,6 +50,9 @@ def board_figures(run: Run) -> Iterator[Callable[[], Figure]]:
         yield from _of_metric(stability)
     for stability in stabilities:
         yield partial(_hardest, stability)
+    failures: list[Failure] = run.load("judged.failures")
+    if failures:
+        yield partial(_failures, failures)
     yield partial(
         Table,
         "every-number",
@@ -78,6 +83,23 @@ def _of_metric(stability: Stability) -> Iterator[Callable[[], Figure]]:
                   f"Who is significantly better: {what}")  # fmt: skip
     yield partial(charts.rank_heatmap, scores, ranking, f"ranks-{name}", f"Ranks on cases: {what}")
     yield partial(charts.by_scheme, scores, f"ways-{name}", f"Ranks by five ways: {what}")
+
+
+def _failures(failures: list[Failure]) -> Picture:
+    """Frames with what is there and what the best entry that missed anything found."""
+    shown = [
+        Panel(f"{one.case}, frame {one.frame}: {one.missed} missed", one.picture, one.truth,
+              one.found)
+        for one in failures
+    ]  # fmt: skip
+    return Picture(
+        "failures",
+        f"Where the best entry failed: {failures[0].entry}",
+        "The frames in which it missed most objects, of the best entry that missed any. White: "
+        "what is there; in colour: what was found with a score from 0.3.",
+        "Frames with boxes around what is there and what was found.",
+        panels(shown, lambda boxes, row: f"{boxes.score[row]:.2f}"),
+    )
 
 
 def _hardest(stability: Stability) -> Table:

@@ -13,6 +13,7 @@ from assay.core.workflow import Workflow
 from assay.errors import UsageError
 from assay.parts.competition.board import Board, Entry, make_board, scheme_of
 from assay.parts.competition.challenge import Challenge, ChallengeFolder, read_challenge
+from assay.parts.competition.failures import Failure, worst_frames
 from assay.parts.competition.scoring import score
 from assay.parts.competition.submission import check
 from assay.parts.ranking.stability import Stability, stability, too_small
@@ -33,6 +34,7 @@ class Judged(NamedTuple):
         overall: Every number of every entry, with its ``entry``.
         problems: What is wrong with the refused ones.
         stability: Of the ranking by each metric with values by case.
+        failures: Of the best entry that missed anything, where boxes are asked for.
     """
 
     measures: Records
@@ -41,10 +43,13 @@ class Judged(NamedTuple):
     overall: pd.DataFrame
     problems: pd.DataFrame
     stability: list[Stability]
+    failures: list[Failure]
 
 
-@component(version="1", requires=("numpy", "scipy", "pandas"))
-def judge(*, file: File, truth: Folder, submissions: Folder, phase: str) -> Judged:
+@component(version="2", requires=("numpy", "scipy", "pandas"))
+def judge(
+    *, file: File, truth: Folder, submissions: Folder, phase: str, public: Folder | None = None
+) -> Judged:
     """Check, score and rank every submission of a folder.
 
     Args:
@@ -52,6 +57,7 @@ def judge(*, file: File, truth: Folder, submissions: Folder, phase: str) -> Judg
         truth: Its folder ``truth``.
         submissions: Folders or zips, one for each entry.
         phase: Whose cases were to be predicted.
+        public: Its folder ``public``, with the pictures for the report if there are any.
     """
     challenge = read_challenge(file.parent)
     entries, problems = entries_in(challenge, truth, submissions, phase)
@@ -72,6 +78,7 @@ def judge(*, file: File, truth: Folder, submissions: Folder, phase: str) -> Judg
         _stacked([e.scored.overall.assign(entry=e.name) for e in scored if e.scored]),
         problems,
         _stabilities(challenge, board),
+        _failures(challenge, truth, submissions, board, public, phase),
     )
 
 
@@ -111,6 +118,20 @@ def _stabilities(challenge: Challenge, board: Board) -> list[Stability]:
     ]
 
 
+def _failures(
+    challenge: Challenge, truth: Path, submissions: Path, board: Board, public: Path | None,
+    phase: str,
+) -> list[Failure]:  # fmt: skip
+    """Those of the first entry of the board that missed anything."""
+    paths = {path.stem: path for path in submissions.iterdir()}
+    ranked = board.table.dropna(subset=["place"])
+    found = (
+        worst_frames(challenge, truth, paths[entry], public or submissions, phase)
+        for entry in ranked["entry"]
+    )
+    return next(filter(None, found), [])
+
+
 def challenge_report(folder: Path, phase: str, submissions: Path) -> Study:
     """The study that judges the submissions to a challenge.
 
@@ -128,8 +149,9 @@ def challenge_report(folder: Path, phase: str, submissions: Path) -> Study:
     if not any(not path.name.startswith(".") for path in held):
         raise UsageError("no submission", where=str(submissions), accepted="folders or zips")
     flow = Workflow(challenge.name)
+    public = str(place.public) if place.public.is_dir() else None
     flow.step("judged", judge, file=str(place.file), truth=str(place.truth),
-              submissions=str(submissions), phase=phase)  # fmt: skip
+              submissions=str(submissions), phase=phase, public=public)  # fmt: skip
     return Study(
         flow,
         title=challenge.title,

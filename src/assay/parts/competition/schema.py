@@ -210,7 +210,7 @@ class Limits(_Strict):
         members: Files.
         ratio: Of bytes unpacked to bytes packed.
         boxes_per_image: Boxes in one frame.
-        seconds: For checking and scoring.
+        seconds: For checking and scoring, and for one run of a program.
         memory_bytes: Likewise.
         tries: Submissions of a team in a phase, where the phase does not say.
     """

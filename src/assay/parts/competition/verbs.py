@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.parts.competition import verbs_queue
+from assay.parts.competition import verbs_queue, verbs_run
 
 if TYPE_CHECKING:
     from assay.core.run import Run
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command()(verbs_queue.submit)
 app.command()(verbs_queue.work)
 app.command()(verbs_queue.status)
+app.command()(verbs_run.run)
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The challenge's folder.")]
 Given = Annotated[Path, typer.Argument(metavar="SUBMISSION", help="A folder or a .zip.")]

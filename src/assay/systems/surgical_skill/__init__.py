@@ -10,6 +10,8 @@ SYSTEM = System(
     studies={
         "localisation": "assay.systems.surgical_skill.study:localisation",
         "skill": "assay.systems.surgical_skill.study_skill:skill",
+        "pipeline": "assay.systems.surgical_skill.study_practice:pipeline",
+        "practice": "assay.systems.surgical_skill.study_practice:practice",
         "ranking_stability": "assay.systems.surgical_skill.study_rankings:ranking_stability",
     },
     main="localisation",

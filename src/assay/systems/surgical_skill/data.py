@@ -1,33 +1,30 @@
-"""Components that bring in recordings: simulated (SYNTHETIC) or the user's; and folds of them."""
+"""Components that bring in recordings: simulated (SYNTHETIC) or the user's."""
 
 import json
 import math
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
 from pydantic import Field
 
 from assay.core.component import Folder, Seed, component
 from assay.core.task import task
 from assay.errors import DataError, ParameterError
-from assay.systems.surgical_skill.counts import grouped_folds
 from assay.systems.surgical_skill.events import METRICS
 from assay.systems.surgical_skill.kinematics import VARIANTS, Variant
 from assay.systems.surgical_skill.layout import (
-    Recording,
     filming_case,
     read_dataset,
     write_case,
+    write_every_frame,
 )
 from assay.systems.surgical_skill.simulate import simulate_case
 from assay.systems.surgical_skill.styles import STYLES
 from assay.systems.surgical_skill.tables import write_metrics, write_surgeons
 
-__all__ = ["folds", "simulated_surgery", "surgery"]
+__all__ = ["simulated_surgery", "surgery"]
 
 CASES_EACH = (3, 6)
 """Fewest and most cases of a surgeon."""
@@ -167,6 +164,7 @@ def _film(
             show=show,
         )
     write_case(root, plan.split, made)
+    write_every_frame(root, plan.split, made)
     part = mark.with_suffix(".part")
     part.write_text(json.dumps(made.metrics), encoding="utf-8")
     part.replace(mark)
@@ -220,24 +218,3 @@ def surgery(*, path: Folder) -> Path:
     for split in found:
         read_dataset(path, split.name)
     return path
-
-
-def folds(cases: Sequence[Recording], count: int, seed: int = 0) -> Int[np.ndarray, " case"]:
-    """Fold of each case, from 0; all cases of a surgeon are in one, and the folds of similar size.
-
-    Where the surgeon is not known, each case stands for itself.
-
-    Args:
-        cases: Recordings of one split.
-        count: How many folds.
-        seed: Of the order in which people are dealt out.
-
-    Raises:
-        DataError: If there are fewer surgeons than folds.
-    """
-    people = [("case", c.case) if c.surgeon is None else ("surgeon", c.surgeon) for c in cases]
-    numbers = {person: n for n, person in enumerate(sorted(set(people)))}
-    if not 1 <= count <= len(numbers):
-        raise DataError(f"{count} folds of {len(numbers)} surgeons or cases of nobody known",
-                        accepted=f"1 to {len(numbers)}")  # fmt: skip
-    return grouped_folds(np.array([numbers[person] for person in people]), count, seed)

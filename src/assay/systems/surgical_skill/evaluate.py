@@ -1,11 +1,12 @@
 """What is found in frames, against what is there."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from assay.core.component import component
 from assay.core.records import Records
@@ -17,7 +18,7 @@ from assay.systems.surgical_skill.clips import Clips
 from assay.systems.surgical_skill.predict import Fuse, predict
 from assay.systems.surgical_skill.train import load_detector
 
-__all__ = ["detect", "localised"]
+__all__ = ["detect", "localised", "promised"]
 
 NAMES = {DRIVER: "driver", NEEDLE: "needle"}
 
@@ -26,7 +27,9 @@ NAMES = {DRIVER: "driver", NEEDLE: "needle"}
 def detect(
     detectors: list[Path],
     frames: np.ndarray,
+    chosen: np.ndarray | None = None,
     *,
+    most: NonNegativeInt = 0,
     flip: bool = False,
     fuse: Fuse = "wbf",
     score_at_least: Annotated[float, Field(ge=0, le=1)] = 0.05,
@@ -37,27 +40,34 @@ def detect(
     Args:
         detectors: Folders of trained ones.
         frames: Bytes ``[frame, height, width, 3]``.
+        chosen: Rows of the frames to look at; all if not given.
+        most: How many of the detectors are used, from the first; 0 for all.
         flip: Whether each looks at the mirrored frames too.
         fuse: How several views are put together.
         score_at_least: Lowest score that is kept.
         batch: Frames looked at together; what is found does not depend on it.
+
+    Returns:
+        What was found; ``image`` is the row in ``frames``.
     """
     from assay.parts.training.torch_state import own_threads
 
-    pieces = np.array_split(frames, max(1, len(frames) // 200))
+    rows = np.arange(len(frames)) if chosen is None else chosen
+    pieces = np.array_split(rows, max(1, len(rows) // 200))
 
     def told() -> Iterator[np.ndarray]:
         done = 0
         for piece in pieces:
-            yield piece
+            yield frames[piece]
             done += len(piece)
-            task().progress(done, len(frames), "frames")
+            task().progress(done, len(rows), "frames")
 
     with own_threads(task().threads):
-        models = [load_detector(folder) for folder in detectors]
-        return predict(
+        models = [load_detector(folder) for folder in detectors[: most or None]]
+        found = predict(
             models, told(), batch=batch, flip=flip, fuse=fuse, score_at_least=score_at_least
         )  # fmt: skip
+    return replace(found, image=rows[found.image])
 
 
 @component(version="1", requires=("numpy", "numba"))
@@ -90,6 +100,28 @@ def localised(clips: Clips, found: Boxes, *, sure: NonNegativeFloat = 0.3) -> Re
     records.add("ap50_gap", gap)
     records.add("ap_per_video", _per_video(clips, found))
     records.add("state_right", _states(clips.truth, found, sure))
+    return records
+
+
+@component(version="1", requires=("numpy", "numba"))
+def promised(seen: Clips, held: list[Boxes], unseen: Clips, found: Boxes) -> Records:
+    """What was promised out of fold, and what was kept on surgeons whom nobody has seen.
+
+    Args:
+        seen: Frames that were dealt into folds.
+        held: What was found in each fold by the detector that was not trained on it.
+        unseen: Frames of others.
+        found: What was found in them.
+
+    Returns:
+        All measures of `localised` on the others; ``out_of_fold_ap``; and ``optimism``, the
+        average precision out of fold less that on the others.
+    """
+    records = localised(unseen, found)
+    kept = next(row["value"] for row in records if row["measure"] == "ap")
+    promise = average_precision(seen.truth, Boxes.joined(held), classes=len(CLASSES)).ap
+    records.add("out_of_fold_ap", promise)
+    records.add("optimism", promise - kept)
     return records
 
 

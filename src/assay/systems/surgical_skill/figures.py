@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from assay.core.charts import PALETTE, dots
+from assay.core.charts import dots
 from assay.core.figures import Figure, Picture, file_name
 from assay.core.run import Run
-from assay.parts.detection.boxes import Boxes, iou
+from assay.parts.detection.boxes import Boxes
+from assay.parts.detection.misses import Panel, misses, panels
 from assay.systems.surgical_skill.classes import CLASSES, STATES
 from assay.systems.surgical_skill.clips import Clips
 
-__all__ = ["frames_with_boxes", "localisation_figures"]
+__all__ = ["SURE", "frames_with_boxes", "localisation_figures", "worst_frames"]
 
 SHOWN = 6
 SURE = 0.3
-HALF = 0.5
 
 
 def localisation_figures(run: Run) -> Iterator[Callable[[], Figure]]:
@@ -49,8 +49,7 @@ def examples(run: Run, trial: int, camera: str) -> Picture:
     """Frames of one trial: the fullest ones, and those where most was missed."""
     clips, found = run.load("unseen", trial=trial), run.load("found", trial=trial)
     found = found.take(found.score >= SURE)
-    missed = missed_objects(clips.truth, found, len(clips.frames))
-    worst = np.argsort(-missed, kind="stable")[: SHOWN // 2]
+    worst = worst_frames(clips, found, SHOWN // 2)
     rest = np.linspace(0, len(clips.frames) - 1, SHOWN - len(worst)).astype(int)
     return Picture(
         f"frames-{file_name(camera)}",
@@ -62,43 +61,20 @@ def examples(run: Run, trial: int, camera: str) -> Picture:
     )
 
 
-def missed_objects(truth: Boxes, found: Boxes, frames: int) -> Any:
-    """How many objects of each frame no box of their class overlaps by half."""
-    count = np.zeros(frames, int)
-    for image in np.unique(truth.image):
-        there, said = truth.take(truth.image == image), found.take(found.image == image)
-        meets = iou(there.xywh, said.xywh) >= HALF
-        meets &= there.label[:, None] == said.label
-        count[image] = (~meets.any(axis=1)).sum()
-    return count
+def worst_frames(clips: Clips, found: Boxes, most: int) -> Any:
+    """Rows of the frames in which most objects were missed, the worst first."""
+    missed = misses(clips.truth, found, len(clips.frames)).missed
+    return np.argsort(-missed, kind="stable")[:most]
 
 
 def frames_with_boxes(clips: Clips, found: Boxes, rows: Sequence[int]) -> Any:
     """A drawing of frames with the boxes that are there and those that were found."""
-    from matplotlib.figure import Figure as Drawing
-    from matplotlib.patches import Rectangle
-
-    across = 3
-    down = -(-len(rows) // across)
-    drawing = Drawing(figsize=(3.6 * across, 2.25 * down), layout="constrained")
-    panels = drawing.subplots(down, across, squeeze=False).ravel()
-    for panel, row in zip(panels, rows, strict=False):
-        panel.imshow(clips.frames[row])
-        for boxes, own in ((clips.truth, True), (found, False)):
-            for one in np.flatnonzero(boxes.image == row):
-                x, y, w, h = boxes.xywh[one]
-                label = int(boxes.label[one])
-                colour = "white" if own else PALETTE[1 + 2 * label]
-                panel.add_patch(
-                    Rectangle((x, y), w, h, fill=False, ec=colour, lw=1.0 if own else 1.4)
-                )
-                if not own:
-                    panel.text(x, y - 2, _said(boxes, int(one)), color=colour, fontsize=6.5,
-                               va="bottom")  # fmt: skip
-        panel.set_title(f"case {clips.case[row]}", fontsize=8)
-    for panel in panels:
-        panel.axis("off")
-    return drawing
+    shown = [
+        Panel(f"case {clips.case[row]}", clips.frames[row],
+              *(boxes.take(boxes.image == row) for boxes in (clips.truth, found)))
+        for row in rows
+    ]  # fmt: skip
+    return panels(shown, _said)
 
 
 def _said(boxes: Boxes, row: int) -> str:

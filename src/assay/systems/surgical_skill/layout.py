@@ -5,6 +5,7 @@
                annotations/bounding_box_gt/caseid_000001_fps1.json
                annotations/skill_metric_gt.csv        one row for each case; gaps are normal
     surgeons.csv                                      ours: split, case, surgeon
+    every_frame/train_v1/caseid_000001.npz            ours: what is in every frame, if simulated
 
 The readme of the data set writes ``_fp1``, its files ``_fps1``: both are read. One file of boxes is
 told in `annotations.py`, the tables in `tables.py`.
@@ -28,10 +29,12 @@ from assay.systems.surgical_skill.simulate import Case
 from assay.systems.surgical_skill.tables import read_metrics, read_surgeons
 from assay.systems.surgical_skill.video import filming, video_size
 
-__all__ = ["Dataset", "Recording", "filming_case", "read_dataset", "write_case"]
+__all__ = ["Dataset", "Recording", "filming_case", "read_dataset", "read_every_frame", "write_case",
+           "write_every_frame"]  # fmt: skip
 
 NAME = re.compile(r"caseid_(\d+)(?:_fps?1)?", re.IGNORECASE)
 FULL_RATE = 30
+EVERY_FRAME = "every_frame"
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,14 @@ def write_case(root: Path, split: str, case: Case, *, frame_base: int = 1) -> Pa
     return path
 
 
+def write_every_frame(root: Path, split: str, case: Case) -> None:
+    """Write what is in every frame of a simulated case, beside the folders of the data set."""
+    folder = root / EVERY_FRAME / split
+    folder.mkdir(parents=True, exist_ok=True)
+    size = {"frames": case.frames, "width": case.size[0]}
+    np.savez_compressed(folder / f"caseid_{case.case:06d}.npz", **vars(case.boxes), **size)
+
+
 # -- reading -------------------------------------------------------------------------------------
 
 
@@ -190,6 +201,29 @@ def read_dataset(root: Path, split: str, frame_base: int | None = None) -> Datas
                       **told)
         )  # fmt: skip
     return Dataset(split, tuple(read), tuple(notes))
+
+
+def read_every_frame(root: Path, split: str, case: int) -> tuple[Boxes, int, int]:
+    """What is in every frame of a simulated case.
+
+    Returns:
+        The boxes, the number of frames, and the width of the image (pixels).
+
+    Raises:
+        DataError: If it is not told, as in every real recording.
+    """
+    path = root / EVERY_FRAME / split / f"caseid_{case:06d}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as told:
+            boxes = Boxes.of(*(told[name] for name in ("image", "label", "xywh", "score", "state")))
+            return boxes, int(told["frames"]), int(told["width"])
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(
+            "what is in every frame is not known",
+            where=str(path),
+            accepted="a case that was simulated",
+            next="Look for objects with a detector instead.",
+        ) from error
 
 
 def _read_case(

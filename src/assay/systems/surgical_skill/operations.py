@@ -1,10 +1,11 @@
 """Operations whose every frame is known, and counts from them by rule and by learning."""
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import Field, PositiveInt
 
 from assay.core.component import Seed, component
@@ -12,6 +13,7 @@ from assay.core.records import Records
 from assay.core.task import task
 from assay.errors import DataError
 from assay.parts.detection.boxes import Boxes
+from assay.systems.surgical_skill.choosing import Found, candidates, choose, rule_errors
 from assay.systems.surgical_skill.counting import Rules, counted, followed
 from assay.systems.surgical_skill.counts import fit_counts, predict
 from assay.systems.surgical_skill.events import METRICS
@@ -23,11 +25,21 @@ from assay.systems.surgical_skill.tracking import Tracks, thinned
 
 __all__ = ["Counted", "Operation", "count", "count_measures", "simulated_operations"]
 
-Counter = Literal["rules", "learned", "training median"]
+Counter = Literal[
+    "rules", "chosen rules", "best rules", "learned", "temporal", "training median"
+]  # fmt: skip
 FULL_RATE = 30
 WIDTH = 320
-KNOWN = Rules(gate=np.inf)
+KNOWN, FOUND = Rules(gate=np.inf), Rules()
 """Boxes that are known need no gate: nothing is mistaken for anything else."""
+OTHERWISE: dict[str, tuple[float, ...]] = {
+    "score": (0.2, 0.3, 0.5),
+    "gap_s": (0.5, 1.0),
+    "settle_s": (0.0, 0.2, 0.4),
+    "sighted_s": (0.0, 0.2, 0.5),
+}
+"""Rules among which is chosen; what an event is (`absent_s`, `refractory_s`) is none of them."""
+COUNTS = TARGETS[:2]
 
 
 @dataclass(frozen=True)
@@ -37,12 +49,13 @@ class Operation:
     Attributes:
         case: Its number.
         surgeon: Number of the surgeon.
-        skill: The surgeon's skill, from 0 to 1.
+        skill: The surgeon's skill, from 0 to 1; NaN where not told.
         fps: Frames per second.
         frames: How many.
         width: Of the frames (pixels).
         boxes: Objects in every frame.
         truth: By the names of `METRICS`; NaN where not told.
+        known: Whether the boxes are those that are there, and not those that were found.
     """
 
     case: int
@@ -53,6 +66,7 @@ class Operation:
     width: int
     boxes: Boxes
     truth: dict[str, float]
+    known: bool
 
 
 class Operations(NamedTuple):
@@ -110,7 +124,7 @@ def simulated_operations(
             )  # fmt: skip
             made.append(
                 Operation(one.case, one.surgeon, one.skill, one.fps, one.frames, WIDTH, one.boxes,
-                          one.metrics)
+                          one.metrics, known=True)
             )  # fmt: skip
             done += 1
             task().progress(done, seen + unseen, "operations")
@@ -119,36 +133,46 @@ def simulated_operations(
     return Operations(tuple(parts[0]), tuple(parts[1]))
 
 
-@component(version="1", requires=("numpy", "scipy"))
+@component(version="2", requires=("numpy", "scipy", "torch"))
 def count(
-    seen: tuple[Operation, ...],
+    seen: list[tuple[Operation, ...]],
     unseen: tuple[Operation, ...],
     *,
     counter: Counter = "rules",
     fps: Annotated[int, Field(ge=1, le=30)] = 30,
+    net_steps: PositiveInt = 300,
     seed: Seed,
 ) -> Counted:
     """Count in the boxes of operations, at as many frames a second as are looked at.
 
     Args:
-        seen: Operations whose counts are known, to learn from.
+        seen: Operations whose counts are known, to learn or to choose from: of every fold, by a
+            detector that was not trained on it.
         unseen: Those to count in.
-        counter: ``rules`` on tracks; ``learned``: Poisson regression on features of tracks,
-            strength chosen and surgeons kept apart by folds; or the median of what is known.
+        counter: ``rules`` on tracks as they are; ``chosen rules``: others where they are better
+            from surgeon to surgeon beyond the standard error; ``best rules``: those that are best
+            on what was seen, come what may; ``learned``: Poisson regression on features of tracks,
+            strength chosen and surgeons kept apart by folds; ``temporal``: a network over the
+            tracks of every moment, one for each fold; or the median of what is known.
         fps: Frames a second that are looked at; a divisor of what there is.
-        seed: Of the folds.
+        net_steps: Optimiser steps of each network.
+        seed: Of the folds and the networks.
     """
-    truth = _truth(unseen)
+    known = tuple(chain.from_iterable(seen))
+    surgeons = _surgeons(known)
     if counter == "training median":
-        given = np.tile(np.nanmedian(_truth(seen), axis=0), (len(unseen), 1))
-    elif counter == "rules":
-        given = np.array([_by_rules(one, fps) for one in unseen])
-    else:
-        fitted = fit_counts(
-            _features(seen, fps), _truth(seen), np.array([one.surgeon for one in seen]), seed=seed
-        )
+        given = np.tile(np.nanmedian(_truth(known), axis=0), (len(unseen), 1))
+    elif counter == "learned":
+        fitted = fit_counts(_features(known, fps), _truth(known), surgeons, seed=seed)
         given = predict(fitted, _features(unseen, fps))
-    return Counted(given, truth, np.array([one.skill for one in unseen]))
+    elif counter == "temporal":
+        given = _by_networks(known, unseen, fps, net_steps, seed)
+    else:
+        rules = _rules(unseen)
+        if counter != "rules":
+            rules = _other_rules(known, fps, accept=counter == "chosen rules", seed=seed)
+        given = np.array([_by_rules(one, fps, rules) for one in unseen])
+    return Counted(given, _truth(unseen), np.array([one.skill for one in unseen]))
 
 
 @component(version="1", requires=("numpy", "scipy"))
@@ -158,11 +182,12 @@ def count_measures(counted: Counted) -> Records:
     Returns:
         For each ``metric`` ``mae`` (of the economy of motion ``log_mae``), ``exact_rate``,
         ``within_1_rate``, ``spearman`` and ``kendall`` where they exist, ``skill_spearman``: rank
-        correlation of the true value with the surgeon's skill; and ``cases``.
+        correlation of the true value with the surgeon's skill; and ``cases``. ``count_error`` is
+        the mean of the errors of drops and of departures.
     """
     from scipy.stats import spearmanr
 
-    records = Records()
+    records, errors = Records(), []
     for column, target in enumerate(TARGETS):
         truth = counted.truth[:, column]
         found = scored(target, truth, counted.given[:, column])
@@ -170,10 +195,13 @@ def count_measures(counted: Counted) -> Records:
             if not np.isnan(value):
                 records.add(measure, value, metric=target.name)
         records.add("cases", found.n, "cases", metric=target.name)
-        known = ~np.isnan(truth)
+        if target in COUNTS:
+            errors.append(found.values["mae"])
+        known = ~np.isnan(truth) & ~np.isnan(counted.skill)
         if len(set(truth[known])) > 1:
             related = np.asarray(spearmanr(counted.skill[known], truth[known]))[0]
             records.add("skill_spearman", float(related), metric=target.name)
+    records.add("count_error", float(np.mean(errors)))
     return records
 
 
@@ -181,19 +209,57 @@ def _truth(operations: tuple[Operation, ...]) -> Float[np.ndarray, "case metric"
     return np.array([[one.truth[name] for name in METRICS] for one in operations])
 
 
-def _by_rules(one: Operation, fps: int) -> list[float]:
-    found = counted(_tracks(one, fps), KNOWN)
+def _surgeons(operations: tuple[Operation, ...]) -> Int[np.ndarray, " case"]:
+    """Who worked; where nobody is known, a case stands for itself."""
+    return np.array([one.surgeon if one.surgeon >= 0 else -2 - one.case for one in operations])
+
+
+def _rules(operations: tuple[Operation, ...]) -> Rules:
+    return KNOWN if all(one.known for one in operations) else FOUND
+
+
+def _by_rules(one: Operation, fps: int, rules: Rules) -> list[float]:
+    found = counted(_tracks(one, fps, rules), rules)
     return [found[name] for name in METRICS]
+
+
+def _other_rules(seen: tuple[Operation, ...], fps: int, *, accept: bool, seed: int) -> Rules:
+    """The rules that are best on what was seen; if asked, only where that is more than chance."""
+    among = candidates(_rules(seen), **OTHERWISE)
+    found = [Found(*_thinned(one, fps), fps, one.width) for one in seen]
+    off = rule_errors(found, _truth(seen)[:, : len(COUNTS)], COUNTS, among)
+    choice = choose(off, _surgeons(seen), seed=seed)
+    task().event("chosen", why=choice.why, n=choice.n)
+    return among[choice.chosen if accept else choice.best]
+
+
+def _by_networks(
+    seen: tuple[Operation, ...], unseen: tuple[Operation, ...], fps: int, steps: int, seed: int
+) -> Float[np.ndarray, "case metric"]:
+    """The mean of what the networks of all folds expect."""
+    from assay.systems.surgical_skill.temporal import expected, fit_temporal, signals
+
+    told, asked = ([signals(_tracks(one, fps)) for one in of] for of in (seen, unseen))
+    folder = task().scratch() / "networks"
+    fitted = fit_temporal(
+        told, _truth(seen), _surgeons(seen), folder=folder, steps=steps, seed=seed
+    )
+    return np.mean([expected(net, asked) for net in fitted.nets], axis=0)
 
 
 def _features(operations: tuple[Operation, ...], fps: int) -> Float[np.ndarray, "case feature"]:
     return table([features(_tracks(one, fps)) for one in operations])
 
 
-def _tracks(one: Operation, fps: int) -> Tracks:
+def _tracks(one: Operation, fps: int, rules: Rules | None = None) -> Tracks:
+    boxes, frames = _thinned(one, fps)
+    asked = rules or _rules((one,))
+    return followed(boxes, frames=frames, fps=fps, width=one.width, rules=asked)
+
+
+def _thinned(one: Operation, fps: int) -> tuple[Boxes, int]:
+    """Boxes of as many frames a second as are looked at, and how many frames that makes."""
     every = one.fps / fps
     if every != round(every):
         raise DataError(f"{fps} of {one.fps:g} frames a second", accepted="a divisor", where="fps")
-    boxes = thinned(one.boxes, round(every))
-    frames = -(-one.frames // round(every))
-    return followed(boxes, frames=frames, fps=fps, width=one.width, rules=KNOWN)
+    return thinned(one.boxes, round(every)), -(-one.frames // round(every))

@@ -10,7 +10,8 @@ from jaxtyping import Int, UInt8
 from assay.core.task import task
 from assay.errors import ParameterError
 from assay.parts.detection.box_fusion import weighted_box_fusion
-from assay.parts.detection.boxes import Boxes, iou
+from assay.parts.detection.boxes import Boxes
+from assay.parts.detection.misses import misses
 from assay.parts.detection.suppression import suppress
 from assay.systems.surgical_skill.targets import by_frame, mirrored, targets_of
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "Fuse", "failures_in", "predict"]
 
 Fuse = Literal["wbf", "nms", "none"]
-FOUND_AT, OVERLAPS = 0.3, 0.5
+FOUND_AT = 0.3
 
 
 def predict(
@@ -161,12 +162,8 @@ def failures_in(
             heads = model(torch.from_numpy(np.array(frames[rows])))
             total = losses(heads, wanted).total.tolist()
         found = decode(heads, config, height, width).boxes(score_at_least=FOUND_AT)
-        for place, row in enumerate(rows.tolist()):
-            there, said = boxes.take(boxes.image == place), found.take(found.image == place)
-            meets = iou(there.xywh, said.xywh) >= OVERLAPS
-            meets &= there.label[:, None] == said.label
-            missed = int((~meets.any(axis=1)).sum())
-            invented = int((~meets.any(axis=0)).sum())
-            failures.append(Failure(row, total[place], len(there), missed, invented))
+        there = np.bincount(boxes.image, minlength=len(rows)).tolist()
+        faults = (of.tolist() for of in misses(boxes, found, len(rows)))
+        failures += map(Failure, rows.tolist(), total, there, *faults)
         task().progress(len(failures), len(chosen), "frames looked at")
     return sorted(failures, key=lambda failure: (-failure.missed, -failure.loss, failure.frame))

@@ -21,7 +21,7 @@ def skill() -> Study:
     """Counts from boxes that are known, by rules and by learning, at four frame rates."""
     flow = Workflow("skill")
     operations = flow.step("operations", simulated_operations)
-    counted = flow.step("counted", count, seen=operations.seen, unseen=operations.unseen)
+    counted = flow.step("counted", count, seen=[operations.seen], unseen=operations.unseen)
     flow.step("measured", count_measures, counted=counted)
     return Study(
         flow,

@@ -5,6 +5,7 @@ that was killed goes on to the same bits; and after training the frames that wen
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -65,6 +66,17 @@ class Plan:
     seconds: float
     memory_mib: float
 
+    def in_words(self, threads: int) -> str:
+        """The plan in one sentence, for whoever waits.
+
+        Example:
+            >>> Plan(300, 180_000, 0.5, 150.0, 411.6).in_words(threads=1)
+            '300 steps on 1 thread will take about 2.5 min and 412 MiB'
+        """
+        long = f"{self.seconds / 60:.1f} min" if self.seconds >= 90 else f"{self.seconds:.0f} s"
+        on = f"{threads} thread{'s' * (threads > 1)}"
+        return f"{self.steps} steps on {on} will take about {long} and {self.memory_mib:.0f} MiB"
+
 
 class DetectorFit(NamedTuple):
     """A trained detector.
@@ -102,7 +114,7 @@ def train_detector(
 ) -> DetectorFit:
     """Train a detector on frames with boxes.
 
-    AdamW with a warm-up and a cosine decay. An event ``plan`` tells beforehand what it will take.
+    AdamW with a warm-up and a cosine decay. A note tells beforehand what it will take.
 
     Args:
         frames: Frames ``[frames, height, width, 3]`` of bytes, in memory or mapped from a file.
@@ -112,7 +124,7 @@ def train_detector(
         stride: Pixels of a cell of the heatmap, 2 or 4.
         min_overlap: What the Gaussians' radii keep, see `gaussian_radius`.
         steps: Optimiser steps.
-        batch: Frames of a step.
+        batch: Frames of a step; of squares, as many as have about as many pixels.
         rate: Highest learning rate.
         augment: Whether frames are mirrored, scaled, shifted and lit otherwise at random.
         patch: Side of the squares to train on, in pixels; whole frames if 0.
@@ -142,7 +154,8 @@ def train_detector(
     batches = _batches(frames, truth, used, config, min_overlap, batch, augment, patch, seed)
     scratch = task().scratch()
     with own_threads(task().threads):
-        task().event("plan", **asdict(_plan(model, batches, steps)))
+        plan = _plan(model, batches, steps)
+    task().event("note", text=plan.in_words(task().threads), **asdict(plan))
     fitted = fit(model, batches, _loss, recipe, folder=scratch / "checkpoints", seed=seed)
     with own_threads(task().threads):
         failures = failures_in(model, frames, truth, used, min_overlap=min_overlap, batch=batch)
@@ -199,8 +212,10 @@ def _batches(
 
     from assay.parts.training.order import shuffled
 
-    of_step, objects_in = shuffled(len(used), batch, seed), by_frame(truth)
-    size = (patch, patch) if patch else frames.shape[1:3]
+    whole = frames.shape[1:3]
+    size = (patch, patch) if patch else whole
+    views = max(1, round(batch * math.prod(whole) / math.prod(size)))
+    of_step, objects_in = shuffled(len(used), views, seed), by_frame(truth)
 
     def batches(step: int) -> list[_Batch]:
         rows = used[of_step(step).rows]

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from jaxtyping import UInt8
 
 from assay.errors import DataError
 
-__all__ = ["filming", "read_frames", "video_size", "write_video"]
+__all__ = ["filming", "read_frames", "stream_frames", "video_rate", "video_size", "write_video"]
 
 Frame = UInt8[np.ndarray, "height width 3"]
 Frames = UInt8[np.ndarray, "frame height width 3"]
@@ -112,6 +113,39 @@ def video_size(path: Path) -> tuple[int, int]:
     """
     with _opened(path) as (_, stream):
         return stream.width, stream.height
+
+
+def video_rate(path: Path) -> float:
+    """Frames per second of a video.
+
+    Raises:
+        DataError: If it cannot be opened, or does not tell.
+    """
+    with _opened(path) as (_, stream):
+        if not stream.average_rate:
+            raise DataError("does not tell its frames per second", where=str(path))
+        return float(stream.average_rate)
+
+
+def stream_frames(
+    path: Path, every: int = 1, *, size: tuple[int, int] | None = None, piece: int = 64,
+    threads: int = 1,
+) -> Iterator[Frames]:  # fmt: skip
+    """Read a video of any length, a few frames at a time.
+
+    Args:
+        path: The video.
+        every: Every so many frames, from the first.
+        size: Width and height to scale to (pixels); as they are, if not given.
+        piece: Most frames that are handed out together.
+        threads: Of the decoder.
+
+    Raises:
+        DataError: If the video is damaged, when the damage is reached.
+    """
+    rest = _decoded(path, every, size, threads)
+    while some := list(islice(rest, piece)):
+        yield np.stack(some)
 
 
 def read_frames(
