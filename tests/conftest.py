@@ -13,6 +13,8 @@ settings.register_profile("ci", max_examples=100, deadline=None, suppress_health
 settings.register_profile("soak", max_examples=5000, deadline=None, suppress_health_check=quiet)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
+os.environ["ASSAY_THREADS"] = "1"  # tests run beside each other
+
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 LOCAL = ("127.", "::1", "localhost", "0.0.0.0")
 

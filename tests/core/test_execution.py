@@ -15,7 +15,7 @@ from assay.core.store import Store
 from assay.core.study import Study
 from assay.core.task import available_cores, task
 from assay.core.workflow import Workflow
-from assay.errors import ResourceError
+from assay.errors import ResourceError, UsageError
 from faults import farm
 from faults.yard import Yard
 
@@ -396,11 +396,22 @@ def test_a_step_of_two_cores_runs_beside_no_other_on_two_workers(yard):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
-def test_a_step_beside_which_nothing_can_run_has_the_host_whatever_the_workers(yard, workers):
+@pytest.mark.parametrize("most", ["", "1"])
+def test_a_step_beside_which_nothing_can_run_has_the_host_whatever_the_workers(
+    yard, monkeypatch, workers, most
+):
+    monkeypatch.setenv("ASSAY_THREADS", most)
     yard.run("alone", workers=workers)
 
     threads = {m.params["number"]: m.threads for m in Store(yard.store).steps()}
-    assert threads == {1: available_cores(), 2: 1, 3: 1, 4: available_cores()}
+    every = 1 if most else available_cores()
+    assert threads == {1: every, 2: 1, 3: 1, 4: every}
+
+
+def test_threads_that_are_no_number_are_refused_before_anything_runs(yard, monkeypatch):
+    monkeypatch.setenv("ASSAY_THREADS", "many")
+    with pytest.raises(UsageError, match="ASSAY_THREADS: is 'many'; expected a whole number"):
+        yard.run("alone")
 
 
 def test_a_step_of_two_cores_runs_where_there_is_one_worker(yard):

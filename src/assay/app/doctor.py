@@ -16,7 +16,7 @@ from assay.app.screen import one_line, screen, table, word
 from assay.core.run import default_store
 from assay.core.store import LAYOUT
 from assay.core.system import GROUP, find_system
-from assay.core.task import available_cores
+from assay.core.task import available_cores, threads_alone
 
 State = Literal["ok", "note", "problem"]
 BREAK_IMPORTS = ("torchvision", "timm")
@@ -121,7 +121,10 @@ def _vision() -> list[Finding]:
 def _threads() -> Finding:
     cores = available_cores()
     return Finding(
-        "threads", "ok", f"{cores} cores for this process; a step gets those it asks for"
+        "threads",
+        "ok",
+        f"{cores} cores for this process; a step gets those it asks for, or "
+        f"{threads_alone()} if nothing can run beside it",
     )
 
 

@@ -314,10 +314,10 @@ class Driver:
     def _threads(self, place: Place, name: str) -> int:
         """Those a step asks for; those of the host where nothing else could use them.
 
-        It depends on the study and the host alone, not on what else happens to be finished.
+        They depend on the study and the host alone, not on what else happens to be finished.
         """
         asked = self.plan.nodes[name].resources.cores
-        return max(asked, place.largest.cores) if name in self._bottlenecks else asked
+        return max(asked, place.threads) if name in self._bottlenecks else asked
 
     def _full(self, place: Place) -> bool:
         return self._taken.cores >= place.capacity.cores

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from assay.core.component import Resources
-from assay.core.task import Emit, available_cores
+from assay.core.task import Emit, available_cores, threads_alone
 from assay.core.worker import (
     Outcome,
     Request,
@@ -62,6 +62,8 @@ class Place(Protocol):
     """All that the place has; what running steps take never exceeds it."""
     largest: Resources
     """The most a single step may ask for."""
+    threads: int
+    """Of a step beside which nothing runs."""
 
     def submit(self, request: Request) -> None:
         """Start a step, or queue it."""
@@ -109,6 +111,7 @@ class Inline:
         open_store.cache_clear()  # the folder may have been removed and made anew since
         host = Resources(available_cores(), _memory_gb(), _gpus())
         self.capacity = self.largest = host
+        self.threads = threads_alone()
         self._done: list[Arrival] = []
 
     def submit(self, request: Request) -> None:
@@ -239,12 +242,13 @@ class Cluster:
         if address is None:
             host = Resources(max(available_cores(), len(threads)), _memory_gb(), _gpus())
             self.capacity = Resources(len(threads), host.memory_gb, host.gpus)
-            self.largest = host
+            self.largest, self.threads = host, threads_alone()
             return
         memory = [(w["memory_limit"] or 0) / 2**30 or _memory_gb() for w in workers]
         gpus = [int(w.get("resources", {}).get("GPU", 0)) for w in workers]
         self.capacity = Resources(sum(threads), sum(memory), sum(gpus))
         self.largest = Resources(max(threads), max(memory), max(gpus))
+        self.threads = self.largest.cores
 
     def _probe(self, store: Path, address: str) -> None:
         """Make sure that every worker sees the store."""

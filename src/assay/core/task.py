@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from assay.errors import UsageError
+
 Emit = Callable[[dict[str, Any]], None]
 
 
@@ -82,3 +84,19 @@ def task() -> Task:
 def available_cores() -> int:
     """Cores this process may use (its affinity, not the machine's count)."""
     return len(os.sched_getaffinity(0))
+
+
+def threads_alone() -> int:
+    """Threads of a step beside which nothing runs: the cores, unless ``ASSAY_THREADS`` says fewer.
+
+    Raises:
+        UsageError: If what it says is no whole number from 1.
+    """
+    said = os.environ.get("ASSAY_THREADS", "")
+    if not said:
+        return available_cores()
+    if not (said.isdecimal() and int(said) >= 1):
+        raise UsageError(
+            f"is {said!r}", where="the variable ASSAY_THREADS", accepted="a whole number from 1"
+        )
+    return min(int(said), available_cores())
