@@ -127,8 +127,8 @@ def test_padding_of_tokens_and_of_predictions_changes_nothing(model, ids):
             torch.tensor([predicted]),
             attention_mask=mask,
         ).last_hidden_state
-    torch.testing.assert_close(padded[:, :3], told, atol=1e-5, rtol=0)
-    torch.testing.assert_close(masked, told, atol=1e-5, rtol=0)
+    torch.testing.assert_close(padded[:, :3], told, atol=3e-5, rtol=0)
+    torch.testing.assert_close(masked, told, atol=3e-5, rtol=0)
 
 
 def test_a_query_that_sees_nothing_has_finite_gradients(ids):
