@@ -19,7 +19,7 @@ from assay.core.run import Run
 from assay.core.store import write_text
 from assay.core.study import Study
 from assay.core.system import System, find_system, systems
-from assay.core.wording import passed
+from assay.core.wording import count, passed
 
 PRESET = "small"
 KEPT = ("study", "preset", "trials", "libraries", "platform")
@@ -65,8 +65,8 @@ def results_section(folder: Path) -> str:
 
 def _study_section(result: dict[str, Any]) -> str:
     lines = [
-        f"Study `{result['study']}`, preset `{result['preset']}`: {result['trials']} trials, "
-        f"{result['minutes']:g} minutes on two cores.",
+        f"Study `{result['study']}`, preset `{result['preset']}`: "
+        f"{count(result['trials'], ['trial'])}, {result['minutes']:g} minutes on two cores.",
         "",
         "| | claim | verdict | in words |",
         "|---|---|---|---|",

@@ -93,6 +93,8 @@ def test_a_file_of_ones_own_is_read(tmp_path):
         (json.dumps(GOOD | {"options": ["blue"]}), "missing or blank"),
         (json.dumps(GOOD | {"options": ["blue", " "]}), "missing or blank"),
         (json.dumps(GOOD | {"options": "blue"}), "missing or blank"),
+        (json.dumps(GOOD | {"options": ["blue", "blue"]}), "two options are alike"),
+        (json.dumps(GOOD | {"prompt": "sky \ud800"}), "half a surrogate pair at character 4"),
         (json.dumps(GOOD | {"answer": 2}), "answer 2"),
         (json.dumps(GOOD | {"answer": True}), "answer True"),
         (json.dumps(GOOD | {"answer": "0"}), "answer '0'"),

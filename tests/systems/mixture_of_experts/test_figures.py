@@ -20,6 +20,7 @@ from assay.systems.mixture_of_experts.figures import (
     sizes_and_costs,
     speed_up_by_kind,
     speed_up_by_level,
+    speed_up_table,
 )
 from assay.systems.mixture_of_experts.figures_routing import router_health
 
@@ -126,8 +127,8 @@ def test_a_whole_run_is_shown(tmp_path):
     made = [make() for make in language_figures(run)]
 
     assert [figure.name for figure in made] == [
-        "speed_up_by_kind", "perplexity_by_flops", "perplexity_by_seconds", "speed_up_by_level",
-        "sizes_and_costs", "router_health",
+        "speed_up_by_kind", "speed_ups", "perplexity_by_flops", "perplexity_by_seconds",
+        "speed_up_by_level", "sizes_and_costs", "router_health",
     ]  # fmt: skip
     for figure in made:
         write_figure(figure, tmp_path)
@@ -236,6 +237,26 @@ def test_where_no_kind_has_a_speed_up_every_one_says_so(tmp_path):
     assert svg.count(">outside range<") == 9
 
 
+def test_the_table_of_speed_ups_says_what_was_left_out(tmp_path):
+    passed = [
+        {"seed": seed, "trial": seed, "text_kind": "code", "domain": "in", "cost": "flops",
+         "family": family, "measure": "passed_over", "value": count}
+        for seed in (0, 1) for family, count in (("dense", 1.0), ("sparse", 0.0))
+    ]  # fmt: skip
+    table = speed_up_table(run_of(rows(), passed))
+    at = table.data.set_index(["text", "cost"])
+    code = at.loc[("code (trained on)", "operations, paper's count")]
+
+    assert code["speed-up"] == pytest.approx(2**1.1)
+    assert code["from"] < code["speed-up"] < code["to"]
+    assert (code["seeds"], code["perplexities left out"], code["models left out"]) == (3, 6, 2)
+    assert at["models left out"].sum() == 2
+    outside = at.loc[("licences (held out)", "seconds")]
+    assert (outside["speed-up"], outside["remark"]) == (None, "outside range")
+    shown = write_figure(table, tmp_path)
+    assert not any("nan" in cell.lower() for row in shown.rows for cell in row)
+
+
 def test_levels_have_their_intervals_over_documents(tmp_path):
     run = run_of(rows(), tables={0: levels(0), 2: levels(2)}.items())  # one trial failed
     chart = speed_up_by_level(run)
@@ -290,6 +311,10 @@ def test_router_health_is_the_mean_over_layers(tmp_path):
     assert at["overflow_first", 100] == pytest.approx(0.2)
     assert "overflow_second" not in set(chart.data["measure"])
     assert isinstance(chart, Chart)
-    _, svg = spec_of(chart, tmp_path)
+    even = chart.data.groupby("measure")["even"].first()
+    assert (even["max_load"], even["top_share"]) == (1.0, 2 / 8)  # two of eight are a fifth
+    assert pd.isna(even["gate_entropy"])
+    spec, svg = spec_of(chart, tmp_path)
+    assert sum("strokeDash" in layer["mark"] for layer in spec["spec"]["layer"]) == 1
     assert "load of the busiest expert" in svg
     assert "second choices dropped" not in svg

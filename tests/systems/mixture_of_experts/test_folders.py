@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -57,12 +58,10 @@ def test_another_architecture_is_refused(tmp_path):
         load_decoder(tmp_path)
 
 
-def test_weights_that_are_missing_or_not_finite_and_numbers_that_do_not_fit_are_refused(
-    tmp_path, models
-):
+def test_weights_that_are_missing_or_not_finite_are_refused(tmp_path, models):
     folder = tmp_path / "model"
     save_decoder(folder, models[1], None, {})
-    weights, config = load_file(folder / "model.safetensors"), folder / "config.json"
+    weights = load_file(folder / "model.safetensors")
     name = "decoder.layers.0.norm.weight"
 
     def refused(changed, words):
@@ -71,9 +70,46 @@ def test_weights_that_are_missing_or_not_finite_and_numbers_that_do_not_fit_are_
             load_decoder(folder)
 
     refused({k: v for k, v in weights.items() if k != name}, f"1 weights are missing.*{name}")
+    refused(weights | {"score.weight": weights[name] + 1}, "1 weights have no place.*score.weight")
     refused(weights | {name: weights[name] * math.nan}, f"{name} are not finite")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     assert load_decoder(folder).config.experts == 4
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"second": "third"}))
-    with pytest.raises(DataError, match="second"):
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"second": "third"}, "routing.second: 'third' is refused; expected one of"),
+        ({"choices": 3}, "routing.choices: 3 is refused; expected 1 or 2"),
+        ({"capacity_factor": 0}, "routing.capacity_factor: 0 gives an expert a capacity below one"),
+        ({"experts": "four"}, "experts is 'four'; expected a whole number of at least 0"),
+        ({"experts": -4}, "experts is -4; expected a whole number of at least 0"),
+        ({"expert_every": 0}, "expert_every is 0; expected a whole number of at least 1"),
+        ({"num_attention_heads": 5}, "a width of 16 for 5 heads; expected a multiple of them"),
+        ({"balance_weight": -1}, "balance_weight is -1; expected at least 0"),
+        ({"balance_weight": "a"}, "balance_weight is 'a'; expected at least 0"),
+        ({"dropout": 2}, "dropout is 2; expected at least 0 and below 1"),
+        ({"bos_token_id": 20}, "bos_token_id is 20; expected none, or below the vocabulary of 20"),
+        ({"activation_function": "sine"}, "activation_function is 'sine'; expected one"),
+        ({"position_embedding_type": "rotary"}, "position_embedding_type is 'rotary'; expected"),
+    ],
+)
+def test_a_configuration_edited_by_hand_is_refused_with_the_field(tmp_path, models, changed, words):
+    folder = tmp_path / "model"
+    save_decoder(folder, models[1], None, {})
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | changed))
+
+    with pytest.raises(DataError, match=re.escape(f"{config}: {words}")):
         load_decoder(folder)
+
+
+def test_rows_and_tokens_that_a_decoder_was_not_made_for_are_refused(tmp_path, models):
+    folder = tmp_path / "model"
+    save_decoder(folder, models[1], None, {})
+
+    assert load_decoder(folder, length=16, vocabulary=20).config.experts == 4
+    with pytest.raises(DataError, match="rows of 17 tokens for a model of 16 positions"):
+        load_decoder(folder, length=17)
+    with pytest.raises(DataError, match="a vocabulary of 21 for a model of 20"):
+        load_decoder(folder, vocabulary=21)

@@ -1,11 +1,14 @@
 """Training, measuring, timing and choosing: the path from kinds of text to a speed-up."""
 
+import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -14,7 +17,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from assay.errors import DataError, ParameterError
+from assay.errors import DataError, ParameterError, StepError
 from assay.parts.text.stories import story
 from assay.parts.text.tokenizer import load_tokenizer
 from assay.parts.text.tokens import document_rows
@@ -25,9 +28,12 @@ from assay.systems.mixture_of_experts.data import (
     open_kinds,
     shared_tokenizer,
     text_kinds,
+    training_rows,
 )
 from assay.systems.mixture_of_experts.evaluate import perplexities, speed_ups
+from assay.systems.mixture_of_experts.folders import load_decoder
 from assay.systems.mixture_of_experts.health import MEASURES, router_health
+from assay.systems.mixture_of_experts.likelihood import row_nats
 from assay.systems.mixture_of_experts.model import new_decoder
 from assay.systems.mixture_of_experts.priming import prime, questions_of, tokens_of
 from assay.systems.mixture_of_experts.timing import training_seconds
@@ -131,6 +137,52 @@ def test_training_goes_on_from_a_folder_in_its_own_shape(step, kinds, trained):
 
     assert made.costs["model"].item() == "sparse-16x4"
     assert after[0] < before[0]
+
+
+def test_experts_without_a_layer_for_them_are_refused_before_training(step, kinds):
+    with pytest.raises(ParameterError, match="leaves all 2 layers dense; expected 1 to 2"):
+        step("none mixed", pretrain, *kinds, **SMALL, **BUDGET, **SPARSE, expert_every=3)
+
+
+def test_longer_rows_than_a_decoder_reads_are_refused(step, kinds, trained):
+    longer = SMALL | {"length": 40}
+    with pytest.raises(DataError, match="rows of 40 tokens for a model of 32 positions"):
+        step("longer", pretrain, *kinds, start=trained[0].model, **longer, **BUDGET)
+    for name, look in (("longer seen", perplexities), ("longer read", router_health)):
+        with pytest.raises(DataError, match="rows of 40 tokens for a model of 32 positions"):
+            step(name, look, trained[1].model, kinds[0], rows=2, length=40)
+
+
+def test_a_kind_shorter_than_a_row_is_named(kinds):
+    with pytest.raises(DataError, match=r"text kind legends: the corpus has [\d,]+ tokens, a row"):
+        training_rows(kinds[0], 1_000_000)
+
+
+def test_a_tokenizer_that_numbers_tokens_otherwise_is_refused(step, kinds, trained, tmp_path):
+    words = load_tokenizer(kinds[1])
+    theirs = tmp_path / "theirs"
+    words.save_pretrained(theirs)
+    vocabulary = words.get_vocab()
+    one, other = (next(t for t, n in vocabulary.items() if n == k) for k in (300, 301))
+    file = theirs / "tokenizer.json"
+    made = json.loads(file.read_text())
+    made["model"]["vocab"] |= {one: 301, other: 300}
+    file.write_text(json.dumps(made))
+
+    with pytest.raises(DataError, match=r"is 30[01] and was 30[01]. Use the tokenizer the model"):
+        step("otherwise", pretrain, kinds[0], theirs, start=trained[0].model, **SMALL, **BUDGET)
+
+
+def test_a_model_without_a_tokenizer_says_where_one_belongs(step, trained, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(trained[0].model, bare, ignore=shutil.ignore_patterns("tokenizer*"))
+
+    with pytest.raises(
+        DataError, match=r"the model to begin with: has no tokenizer.*tokenizer\.of"
+    ):
+        step("none there", shared_tokenizer, tmp_path, bare)
+    with pytest.raises(DataError, match=f"{bare}: holds no tokenizer"):
+        step("none named", shared_tokenizer, tmp_path, of=bare)
 
 
 def test_a_gpt2_made_sparse_is_trained_on_with_its_own_tokenizer(step, kinds, tmp_path):
@@ -242,7 +294,7 @@ def test_one_family_alone_has_no_speed_up():
 
 def test_seconds_are_those_of_a_step_times_the_steps(step, kinds, trained):
     models, rows = [made.model for made in trained], [made.costs for made in trained]
-    double = [row.assign(steps=1000 * row["steps"]) for row in rows]
+    double = [row.assign(**{k: 1000 * row[k] for k in ("steps", "flops")}) for row in rows]
     found, longer = (
         step(name, training_seconds, models, given, kinds[0], length=32, batch=4, steps=3)
         for name, given in (("timed", rows), ("timed longer", double))
@@ -252,6 +304,50 @@ def test_seconds_are_those_of_a_step_times_the_steps(step, kinds, trained):
     assert (found.table["seconds"] > 0).all()
     assert (longer.table["seconds"] > 20 * found.table["seconds"]).all()
     assert values(found.records, "training_seconds") == found.table["seconds"].tolist()
+
+
+@pytest.mark.parametrize("other", [{"length": 16, "batch": 4}, {"length": 32, "batch": 8}])
+def test_steps_unlike_those_of_training_are_not_timed(step, kinds, trained, other):
+    given = [made.model for made in trained], [made.costs for made in trained], kinds[0]
+
+    with pytest.raises(DataError, match=r"dense-16: steps of \d rows of \d+ tokens, which are not"):
+        step(f"other steps {other}", training_seconds, *given, **other, steps=2)
+
+
+def test_models_of_one_name_are_not_compared():
+    costs_of, seconds = paid(("dense", 1.0), ("dense", 4.0), ("sparse", 1.0))
+    alike = [row.assign(model=row["family"]) for row in costs_of]
+
+    with pytest.raises(DataError, match="two models are called dense"):
+        speed_ups([measured(p) for p in (6.0, 4.0, 5.0)], alike, seconds, resamples=20, seed=1)
+
+
+def test_a_model_that_says_nothing_finite_has_no_perplexity(kinds, trained):
+    net = load_decoder(trained[0].model)
+    rows = document_rows(open_kinds(kinds[0])[0].validation, 31).take([0, 1])
+    assert np.isfinite(row_nats(net, rows)).all()
+    with torch.no_grad():
+        net.decoder.norm.bias.fill_(3e38)  # logits overflow, in every row
+
+    with pytest.raises(StepError, match="2 of 2 rows is not a finite number"):
+        row_nats(net, rows)
+    net.config.bos_token_id = None
+    with pytest.raises(DataError, match="without bos_token_id"):
+        row_nats(net, rows)
+
+
+def test_a_gate_that_gives_no_number_is_told_with_step_and_layer(step, kinds, trained, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(trained[1].model, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["decoder.layers.0.feed_forward.up.weight"].fill_(3e38)
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+
+    told = r"training step 0: mixture of layer 1: the gate gives logits that are not finite to"
+    with pytest.raises(StepError, match=f"{told}.*Lower the rate"):
+        step("broken", pretrain, *kinds, start=broken, **SMALL, **BUDGET)
+    with pytest.raises(StepError, match=r"^mixture of layer 1: the gate.*weights are damaged"):
+        step("broken seen", perplexities, broken, kinds[0], rows=2, length=32)
 
 
 def test_what_the_experts_read_adds_up(step, kinds, trained):

@@ -160,6 +160,10 @@ def test_a_copy_without_a_mixture_is_refused(folders):
         (lambda: gpt2(add_cross_attention=True), "attends to an encoder"),
         (lambda: xglm(activation_function="tanh"), "its activation is tanh"),
         (
+            lambda: GPT2LMHeadModel(GPT2Config(vocab_size=30, n_embd=8, n_layer=1, n_head=1)),
+            r"config\.json: bos_token_id is 50256; expected none, or below the vocabulary of 30",
+        ),
+        (
             lambda: OPTForCausalLM(
                 OPTConfig(
                     vocab_size=30, hidden_size=8, num_hidden_layers=1, ffn_dim=8,

@@ -262,11 +262,59 @@ def test_smoke_veils_and_never_beyond_its_opacity():
     assert np.abs(np.diff(found, axis=0)).max() < 0.1  # smooth
 
 
+@pytest.mark.parametrize("severity", [0.1, 0.5, 1.0])
+def test_blood_covers_so_many_pixels_in_pools_and_lets_a_third_through_at_the_edge(severity):
+    image = np.full((60, 80, 3), 0.9)
+
+    found = done("blood", "image", severity, values=image)
+    covered = (found != 0.9).any(-1)
+
+    assert covered.sum() == round(severity * 0.5 * 60 * 80)
+    assert (covered[1:] & covered[:-1]).sum() / covered[1:].sum() > 0.7
+    blood = np.array([0.42, 0.02, 0.04])
+    clear = (found[covered] - blood) / (0.9 - blood)  # what is left of the picture
+    assert np.allclose(clear, clear[:, :1])
+    assert clear.min() == pytest.approx(0.0, abs=1e-12)
+    assert clear.max() == pytest.approx(1 / 3)
+
+
+def test_blood_is_of_a_picture_in_colours():
+    with pytest.raises(DataError, match="blood: 1 channels; expected 3"):
+        done("blood", "image", values=np.full((8, 8, 1), 0.5))
+
+
+def test_over_exposure_gains_the_stops_at_one_spot_and_half_of_them_far_away():
+    image = np.full((400, 400, 3), 0.01)
+    brightest = set()
+
+    for seed in range(6):
+        stops = np.log2(done("over_exposure", "image", 0.5, seed, values=image) / image)
+        assert stops.max() == pytest.approx(1.5, abs=1e-3)  # half of 3; the spot is no pixel
+        assert stops.min() >= 0.75
+        row, column = np.unravel_index(stops[..., 0].argmax(), (400, 400))
+        corner = max(np.hypot(row - r, column - c) for r in (0, 399) for c in (0, 399)) / 400
+        assert stops.min() == pytest.approx(0.75 + 0.75 * np.exp(-8 * corner**2), abs=0.01)
+        brightest.add((int(row), int(column)))
+
+    assert len(brightest) == 6
+
+
+def test_over_exposure_bleaches_what_is_light_and_leaves_black_alone():
+    image = np.stack([np.zeros((20, 20)), np.full((20, 20), 0.4), np.ones((20, 20))], -1)
+
+    found = done("over_exposure", "image", 1.0, values=image)  # 1.5 stops or more everywhere
+
+    assert not found[..., 0].any()
+    assert (found[..., 1:] == 1.0).all()
+
+
 def test_what_lies_over_a_video_is_the_same_in_every_frame():
     video = np.full((4, 20, 20, 3), 0.5)
 
-    occluded = done("occlusion", "video", values=video)
-    assert (occluded == occluded[0]).all()
+    for kind in ("occlusion", "blood", "over_exposure"):
+        found = done(kind, "video", values=video)
+        assert (found == found[0]).all()
+        assert not np.array_equal(found, video)
     for kind in ("gaussian", "speckle", "poisson"):
         noisy = done(kind, "video", values=video)
         assert not np.array_equal(noisy[0], noisy[1])

@@ -16,6 +16,7 @@ from pydantic import PositiveInt
 from assay.core.component import File, Seed, component
 from assay.core.records import Key, Records
 from assay.errors import DataError
+from assay.parts.text.rows import require_whole
 from assay.parts.text.stories import Story, questions, story
 from assay.parts.text.tasks import Example, Task
 
@@ -221,9 +222,13 @@ def _choice(line: str, scoring: Scoring, place: str) -> Choice:
         prompt, options, answer = row["prompt"], row["options"], row["answer"]
     except (ValueError, RecursionError, LookupError, TypeError) as error:
         raise DataError("is not an example", where=place, accepted=wanted) from error
-    texts = [prompt, *options] if isinstance(options, list) else [None]
+    texts = [prompt, *options] if isinstance(options, list) else []
     if len(texts) < 3 or not all(isinstance(text, str) and text.strip() for text in texts):
         raise DataError("a prompt or option is missing or blank", where=place, accepted=wanted)
+    for text in texts:
+        require_whole(text, place)
+    if len({*options}) < len(options):
+        raise DataError("two options are alike", where=place, accepted=wanted)
     if isinstance(answer, bool) or answer not in range(len(options)):
         raise DataError(f"answer {answer!r}", where=place, accepted=f"0 to {len(options) - 1}")
     if scoring == "suffix" and prompt.count(BLANK) != 1:

@@ -1,14 +1,29 @@
 """What a decoder, dense or sparse, is built from; as transformers writes it, and as a shape."""
 
+import math
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
+from transformers.activations import ACT2FN
 
 from assay.errors import ParameterError
 from assay.systems.mixture_of_experts.costs import Shape
 from assay.systems.mixture_of_experts.routing import RoutingPolicy
 
-__all__ = ["SparseDecoderConfig", "config_of", "shape_of"]
+__all__ = ["SparseDecoderConfig", "config_of", "require_sound", "shape_of"]
+
+POSITIONS = ("sinusoidal", "learned")
+LEAST = {
+    "vocab_size": 1,
+    "hidden_size": 1,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 1,
+    "intermediate_size": 1,
+    "max_position_embeddings": 1,
+    "experts": 0,
+    "expert_every": 1,
+}
+"""Fields that are whole numbers, and the least they can be."""
 
 
 class SparseDecoderConfig(PreTrainedConfig):
@@ -90,6 +105,44 @@ def shape_of(config: SparseDecoderConfig, length: int) -> Shape:
         choices=config.choices,
         positions=config.max_position_embeddings if learned else 0,
     )
+
+
+def require_sound(config: SparseDecoderConfig) -> None:
+    """Refuse a configuration of which no model can be built, such as one edited by hand.
+
+    Args:
+        config: The configuration.
+
+    Raises:
+        ParameterError: If a field is not what it should be, or they do not fit together.
+    """
+    for name, least in LEAST.items():
+        value: Any = getattr(config, name)
+        if type(value) is not int or value < least:
+            _refuse(config, name, f"a whole number of at least {least}")
+    for name in ("dropout", "attention_dropout"):
+        if not _within(getattr(config, name), 0, 1):
+            _refuse(config, name, "at least 0 and below 1")
+    if not _within(config.balance_weight, 0, math.inf):
+        _refuse(config, "balance_weight", "at least 0")
+    for name in ("bos_token_id", "pad_token_id"):
+        value = getattr(config, name)
+        if value is not None and (type(value) is not int or not 0 <= value < config.vocab_size):
+            _refuse(config, name, f"none, or below the vocabulary of {config.vocab_size:,}")
+    if config.position_embedding_type not in POSITIONS:
+        _refuse(config, "position_embedding_type", " or ".join(map(repr, POSITIONS)))
+    if config.activation_function not in ACT2FN:
+        _refuse(config, "activation_function", "one that transformers knows, such as 'gelu'")
+    config.policy()
+    shape_of(config, 1)
+
+
+def _within(value: Any, least: float, below: float) -> bool:
+    return isinstance(value, int | float) and least <= value < below
+
+
+def _refuse(config: SparseDecoderConfig, name: str, accepted: str) -> None:
+    raise ParameterError(f"{name} is {getattr(config, name)!r}", accepted=accepted)
 
 
 def config_of(shape: Shape, **more: Any) -> SparseDecoderConfig:

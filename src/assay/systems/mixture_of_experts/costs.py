@@ -45,8 +45,10 @@ __all__ = [
 TRAINING_TOKENS = 300_000_000_000
 """Tokens that every published model saw."""
 V100_FLOPS = 30e12
-"""Operations a second that a V100 sustains, as the paper's GPU-days assume."""
+"""Operations a second that a V100 sustains, as the published GPU-days assume."""
 SECONDS_PER_DAY = 86_400
+TOP = 0.2
+"""Share of the experts that count as the most and the least used."""
 
 
 @dataclass(frozen=True, kw_only=True)

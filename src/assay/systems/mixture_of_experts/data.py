@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -37,6 +37,7 @@ from assay.parts.text.tokens import (
     Rows,
     TokenStore,
     open_tokens,
+    stream_rows,
     tokenize,
     write_tokens,
 )
@@ -49,6 +50,9 @@ from assay.systems.mixture_of_experts.text_kinds import (
     origin,
 )
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 __all__ = [
     "Domain",
     "KindTokens",
@@ -58,6 +62,7 @@ __all__ = [
     "open_kinds",
     "shared_tokenizer",
     "text_kinds",
+    "training_rows",
 ]
 
 Domain = Literal["in", "out"]
@@ -187,7 +192,7 @@ def shared_tokenizer(
     folder, theirs = task().scratch() / "tokenizer", of or model
     if theirs is not None:
         shutil.rmtree(folder, ignore_errors=True)
-        load_tokenizer(theirs, NEEDED).save_pretrained(folder)
+        _theirs(theirs, of is not None).save_pretrained(folder)
         return folder
     trained = [texts / name for name, domain in _domains(texts).items() if domain == "in"]
     total, context = sum(corpus_facts(corpus)["documents"] for corpus in trained), task()
@@ -202,6 +207,20 @@ def shared_tokenizer(
 
     train_tokenizer(documents(), vocabulary, folder)
     return folder
+
+
+def _theirs(folder: Path, named: bool) -> "PreTrainedTokenizerFast":
+    """The tokenizer in a folder that the user named, or that another step made."""
+    try:
+        return load_tokenizer(folder, NEEDED)
+    except DataError as error:
+        if named:
+            raise
+        what = error.what.replace("holds no tokenizer", "has no tokenizer beside it")
+        raise DataError(
+            what, where="the model to begin with", accepted=error.accepted,
+            next="Put its tokenizer into the folder of the model, or name one as tokenizer.of.",
+        ) from error  # fmt: skip
 
 
 class KindTokens(NamedTuple):
@@ -296,6 +315,26 @@ def _record(records: Records, kind: TextKind) -> None:
 
 
 # -- training -----------------------------------------------------------------------------------
+
+
+def training_rows(folder: Path, length: int) -> list[RowIndex]:
+    """The rows of each kind that is trained on.
+
+    Args:
+        folder: Folder of `kind_tokens`.
+        length: Tokens of a row, ``<s>`` included.
+
+    Raises:
+        DataError: If a kind has fewer tokens than one row.
+    """
+    found = []
+    for kind in open_kinds(folder):
+        if kind.train is not None:
+            try:
+                found.append(stream_rows(kind.train, length - 1))
+            except DataError as error:
+                raise error.at(f"text kind {kind.name}") from error
+    return found
 
 
 def equal_shares(kinds: Sequence[RowIndex], batch: int, seed: int) -> Callable[[int], Rows]:

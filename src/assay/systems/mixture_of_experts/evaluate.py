@@ -59,6 +59,10 @@ def perplexities(
         tokens: Folder of `kind_tokens`.
         rows: Rows of each kind at most.
         length: Tokens of a row, ``<s>`` included.
+
+    Raises:
+        DataError: If the decoder does not know the tokens, or reads no rows of this length.
+        StepError: If what it says of a row is not a finite number.
     """
     from assay.parts.training.torch_state import own_threads
     from assay.systems.mixture_of_experts.configuration import shape_of
@@ -67,7 +71,8 @@ def perplexities(
     kinds, tables, records = open_kinds(tokens), list[pd.DataFrame](), Records()
     apart = list[float]()
     with own_threads(task().threads):
-        net: Any = load_decoder(model)
+        known = max(kind.validation.vocabulary for kind in kinds)
+        net: Any = load_decoder(model, length=length, vocabulary=known)
         for done, kind in enumerate(kinds):
             index = document_rows(kind.validation, length - 1)
             chosen = np.unique(np.linspace(0, len(index) - 1, min(rows, len(index))).astype(int))
@@ -153,8 +158,9 @@ def speed_ups(
         seed: Seed of the resampling.
 
     Raises:
-        DataError: If a family has no model.
+        DataError: If a family has no model, or two models have one name.
     """
+    _require_distinct(pd.concat(costs, ignore_index=True)["model"].tolist())
     paid: Any = pd.concat(costs, ignore_index=True).merge(seconds, on="model", how="left")
     if {*paid["family"]} != {"dense", "sparse"}:
         raise DataError(
@@ -173,6 +179,17 @@ def speed_ups(
             _record(records, found, passed_over, keys)
     _add_advantage(records)
     return SpeedUpTable(pd.DataFrame(rows), records)
+
+
+def _require_distinct(names: list[str]) -> None:
+    """Refuse models that the records could not tell apart."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"two models are called {twice}",
+            where="speed-up",
+            accepted="models of different widths or numbers of experts",
+        )
 
 
 def _of_kind(

@@ -1,4 +1,4 @@
-"""Dense beside sparse in figures: perplexity against cost, the speed-up, sizes and costs.
+"""Dense beside sparse in figures: the speed-up, perplexity against cost, sizes and costs.
 
 Everything is drawn from records; nothing is measured here. Perplexities and speed-ups are ratios,
 so their means and intervals are taken over logarithms and drawn on logarithmic axes.
@@ -31,6 +31,11 @@ AXES = {
 UNITS = {"flops": "FLOP", "actual_flops": "FLOP", "seconds": "s"}
 SPEED_UPS = ("log2_speed_up", "levels_outside_range")
 """Measures that name every kind and cost of which a speed-up was sought."""
+LEFT_OUT = {
+    "levels_outside_range": "perplexities left out",
+    "passed_over": "models left out",
+}
+"""Columns of the table of speed-ups, by measure."""
 STEP, PORT = "speed_up", "table"
 """The step that found the speed-ups, and its table of levels, see `evaluate.speed_ups`."""
 PREFIXES = {0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P", 18: "E", 21: "Z"}
@@ -42,6 +47,7 @@ def language_figures(run: Run) -> Iterator[Callable[[], Figure]]:
     present = set(run.records["measure"])
     if present & {*SPEED_UPS}:
         yield partial(speed_up_by_kind, run)
+        yield partial(speed_up_table, run)
     if "log_perplexity" in present:
         for cost in ("training_flops", "training_seconds"):
             if cost in present:
@@ -174,8 +180,8 @@ def speed_up_by_kind(run: Run) -> Chart:
         one.encode(x=alt.datum(1.0)),
         base.mark_point(size=75, filled=True, opacity=1).encode(x=along),
         base.transform_filter(f"datum.note == '{OUTSIDE}'")
-        .mark_text(align="left", dx=6, fontStyle="italic", fontSize=12)
-        .encode(x=alt.datum(1.0), text="note:N"),
+        .mark_text(align="left", fontStyle="italic", fontSize=12)
+        .encode(x=alt.value(6), text="note:N"),
     ]
     if data["low"].notna().any():
         layers.insert(1, base.mark_rule(strokeWidth=2.5).encode(x="low:Q", x2="high:Q"))
@@ -184,7 +190,7 @@ def speed_up_by_kind(run: Run) -> Chart:
         "speed_up_by_kind",
         "How much cheaper a sparse model is, at equal perplexity",
         "Right of the dashed line the sparse family needs less, left of it more. Operations "
-        "computed include the router and empty places of experts. Geometric mean "
+        "computed include the router, and experts filled up as if all got the same. Geometric mean "
         "over the levels of perplexity that both families reach, then over the seeds, with the "
         f"95 % interval over seeds. '{OUTSIDE.capitalize()}': the families share no level, and "
         "nothing is extrapolated.",
@@ -228,6 +234,41 @@ def _speed_ups(records: Any) -> Any:
     data["cost"] = data["cost"].map(COSTS)
     places = {kind: place for place, kind in enumerate(dict.fromkeys(data["kind"]))}
     return data.sort_values("kind", kind="stable", key=lambda k: k.map(places), ignore_index=True)
+
+
+def speed_up_table(run: Run) -> Table:
+    """The speed-ups as numbers, with what was left out of them."""
+    return Table(
+        "speed_ups",
+        "The same in numbers",
+        "Cost of the dense family over that of the sparse one at equal perplexity, with its 95 % "
+        "interval over the seeds. Left out, over all seeds together: perplexities that only one "
+        "family reaches, and models that are no better than a cheaper one of their family, for "
+        "which its best so far stands.",
+        blank(speed_up_rows(run.records)),
+    )
+
+
+def blank(table: Any) -> Any:
+    """A table with empty cells where there is no number."""
+    gaps = [name for name in table if table[name].isna().any()]
+    return table.assign(
+        **{name: table[name].astype(object).where(table[name].notna(), None) for name in gaps}
+    )
+
+
+def speed_up_rows(records: Any) -> Any:
+    """One row per kind and cost: the factor, its interval, and what was left out."""
+    data = _speed_ups(records)
+    found = data[["kind", "cost", "speed_up", "low", "high", "n"]].copy()
+    found.columns = ["text", "cost", "speed-up", "from", "to", "seeds"]
+    found["remark"] = data["note"]
+    for measure, heading in LEFT_OUT.items():
+        rows = records[records["measure"] == measure]
+        counts = rows.groupby(["text_kind", rows["cost"].map(COSTS)])["value"].sum()
+        every = zip(data["text_kind"], data["cost"], strict=True)
+        found[heading] = [int(counts.get(place, 0)) for place in every]
+    return found
 
 
 def speed_up_by_level(run: Run) -> Chart:
@@ -305,7 +346,8 @@ def sizes_and_costs(run: Run) -> Table:
         "What the models cost",
         "Mean over the seeds. Active parameters are those that one token meets. The paper's count "
         "of operations takes activations to be computed twice and leaves the router out; the other "
-        "is of what was computed, empty places of experts included. The state of training holds "
+        "has the router, activations once, and experts filled up to whole blocks as if all got the "
+        "same. The state of training holds "
         "weights, gradients and the optimiser's moments.",
         cost_table(run.records),
     )

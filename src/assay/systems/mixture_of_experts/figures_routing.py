@@ -1,21 +1,25 @@
 """Router health: how evenly tokens were spread over experts, and how sure the gate was."""
 
+import math
 from typing import Any
 
 from assay.core.charts import summarise
 from assay.core.figures import Chart, Table
 from assay.core.run import Run
+from assay.systems.mixture_of_experts.costs import TOP
 
 MEASURES = {
     "max_load": ("load of the busiest expert", 1.0),
-    "top_share": ("tokens of the busiest fifth", 0.2),
-    "bottom_share": ("tokens of the idlest fifth", 0.2),
+    "top_share": ("tokens of the busiest fifth", None),
+    "bottom_share": ("tokens of the idlest fifth", None),
     "unused_experts": ("experts without a token", 0.0),
     "gate_entropy": ("entropy of the gate (nats)", None),
     "overflow_first": ("first choices dropped", 0.0),
     "overflow_second": ("second choices dropped", 0.0),
 }
-"""Panels by measure: title, and the value where all experts get the same."""
+"""Panels by measure: title, and the value where all experts get the same, if there is one for any
+number of them."""
+FIFTHS = ("top_share", "bottom_share")
 SHARES = ("top_share", "bottom_share", "overflow_first", "overflow_second")
 
 
@@ -38,7 +42,11 @@ def router_health(run: Run, by: str = "model") -> Chart:
     tips = [f"{by}:N", "training_step:Q"]
     tips += [alt.Tooltip(f"{k}:Q", format=",.3~g") for k in ("mean", "low", "high", "n")]
     layers = [
-        alt.Chart(data).mark_rule(strokeDash=[4, 3], color="#7f8c8d").encode(y="mean(even):Q"),
+        alt.Chart(data)
+        .transform_aggregate(lines="count()", groupby=["panel", "even"])
+        .transform_filter("isValid(datum.even)")
+        .mark_rule(strokeDash=[4, 3], color="#7f8c8d")
+        .encode(y="even:Q"),
         base.mark_line(strokeWidth=2).encode(y=up, tooltip=tips),
     ]
     if data["low"].notna().any():
@@ -56,8 +64,9 @@ def router_health(run: Run, by: str = "model") -> Chart:
         "How evenly the routers spread the tokens",
         "Mean over the mixture layers, then over the seeds with its 95 % interval, as far as its "
         "values are possible. Dashed: what an even spread gives. The load is the busiest expert's "
-        "share of the first choices times the number of experts; the shares are of first choices; "
-        "dropped choices are those beyond the capacity of an expert. The entropy is that of the "
+        "share of the first choices times the number of experts; the shares are of first choices, "
+        "and a fifth of the experts is rounded up; dropped choices are those beyond the capacity "
+        "of an expert. The entropy is that of the "
         "gate's probabilities, token by token: it falls as the gate gets sure.",
         chart,
         data,
@@ -74,8 +83,17 @@ def _health(records: Any, by: str) -> Any:
             rows = summarise(records, measure, [by, "training_step"]).drop(columns="unit")
             most = 1.0 if measure in SHARES else None
             rows[["low", "high"]] = rows[["low", "high"]].clip(0.0, most)
-            parts.append(rows.assign(measure=measure, panel=title, even=even))
+            found = _even_fifths(records, rows[by], by) if measure in FIFTHS else even
+            parts.append(rows.assign(measure=measure, panel=title, even=found))
     return pd.concat(parts, ignore_index=True)
+
+
+def _even_fifths(records: Any, choices: Any, by: str) -> Any:
+    """What a fifth of the experts, rounded up, would get of an even spread; by choice."""
+    numbers = records["model"].astype(str).str.extract(r"x(\d+)$")[0]
+    found = numbers.notna()
+    experts = dict(zip(records.loc[found, by], numbers[found].astype(int), strict=True))
+    return choices.map({choice: math.ceil(TOP * n) / n for choice, n in experts.items()})
 
 
 def experts_read(run: Run) -> Table:
@@ -88,7 +106,7 @@ def experts_read(run: Run) -> Table:
     return Table(
         "experts_read",
         "What each expert reads",
-        "The widest sparse model of the first trial: for each expert its share of the first "
-        "choices in held-out text, and the tokens that the router is surest of, in brackets.",
+        "The last sparse model of the ladder, in the first trial: for each expert its share of the "
+        "first choices in held-out text, and the tokens that the router is surest of, in brackets.",
         data.assign(share=(100 * data["share"]).round(1).astype(str) + " %"),
     )

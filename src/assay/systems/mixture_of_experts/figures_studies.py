@@ -81,7 +81,7 @@ def perplexity_beside(run: Run, decision: str, reference: str) -> Chart:
     return dots(
         relative_perplexity(run.records, decision, reference),
         "change",
-        by=[decision, "kinds"],
+        by=["kinds", decision.replace("_", " ")],
         name="perplexity",
         title=f"Perplexity beside that of {decision.replace('_', ' ')} {reference}",
         caption="Relative change in the perplexity of a token of held-out documents, mean over the "
@@ -94,6 +94,9 @@ def perplexity_beside(run: Run, decision: str, reference: str) -> Chart:
 def relative_perplexity(records: Any, decision: str, reference: str) -> Any:
     """One ``change`` in percent for each choice but the reference, each seed and domain.
 
+    The column of the choices has spaces where the decision has underscores: labels are cut at
+    their end, and the kinds of text stand before the choice.
+
     Where the run lacks the reference there is none.
     """
     import numpy as np
@@ -105,7 +108,8 @@ def relative_perplexity(records: Any, decision: str, reference: str) -> Any:
     both = means[means[decision] != reference].merge(base, on=keys, suffixes=("", "_base"))
     change = 100 * np.expm1(both["value"] - both["value_base"])
     kinds = both["domain"].map(DOMAINS)
-    return both.assign(value=change, kinds=kinds, measure="change", unit="%")
+    named = both.rename(columns={decision: decision.replace("_", " ")})
+    return named.assign(value=change, kinds=kinds, measure="change", unit="%")
 
 
 # -- routing ------------------------------------------------------------------------------------

@@ -95,6 +95,9 @@ def router_health(
         rows: Rows of each kind, from the first.
         length: Tokens of a row, ``<s>`` included.
         examples: Tokens shown of each expert.
+
+    Raises:
+        DataError: If the decoder does not know the tokens, or reads no rows of this length.
     """
     import torch
 
@@ -106,8 +109,10 @@ def router_health(
 
     seen: dict[int, list[_Seen]] = {}
     with own_threads(task().threads), torch.inference_mode():
-        net, words = load_decoder(model), load_tokenizer(model, NEEDED)
-        for kind in open_kinds(tokens):
+        kinds, words = open_kinds(tokens), load_tokenizer(model, NEEDED)
+        known = max(kind.validation.vocabulary for kind in kinds)
+        net = load_decoder(model, length=length, vocabulary=known)
+        for kind in kinds:
             index = stream_rows(kind.validation, min(length - 1, len(kind.validation.ids)))
             part = index.take(np.arange(min(rows, len(index))))
             ids = enclosed(part, net.config)[:, 1:]

@@ -32,7 +32,11 @@ from transformers.modeling_outputs import MoeCausalLMOutputWithPast, MoeModelOut
 from assay.errors import DataError, ParameterError
 from assay.parts.training.losses import Loss, token_loss
 from assay.parts.training.torch_state import seeded
-from assay.systems.mixture_of_experts.configuration import SparseDecoderConfig, shape_of
+from assay.systems.mixture_of_experts.configuration import (
+    SparseDecoderConfig,
+    require_sound,
+    shape_of,
+)
 from assay.systems.mixture_of_experts.layer import Mixture
 from assay.systems.mixture_of_experts.routing import Routing
 
@@ -164,17 +168,12 @@ class SparseDecoderModel(_Pretrained):
         config: What it is built from.
 
     Raises:
-        ParameterError: If its numbers do not fit together.
+        ParameterError: If it is not sound, see `configuration.require_sound`.
     """
 
     def __init__(self, config: SparseDecoderConfig) -> None:
         super().__init__(config)
-        if config.position_embedding_type not in ("sinusoidal", "learned"):
-            raise ParameterError(
-                f"position_embedding_type is {config.position_embedding_type!r}",
-                accepted="'sinusoidal' or 'learned'",
-            )
-        shape_of(config, 1)  # which refuses what does not fit together
+        require_sound(config)
         width = config.hidden_size
         self.tokens = _Tokens(config)
         if config.position_embedding_type == "learned":

@@ -10,11 +10,10 @@ from pydantic import Field, PositiveInt
 from assay.core.component import Seed, component
 from assay.core.records import Records
 from assay.core.task import task
-from assay.parts.text.tokens import stream_rows
 from assay.parts.training.recipe import Precision
 from assay.systems.mixture_of_experts import costs
 from assay.systems.mixture_of_experts.costs import Shape, dense_twin
-from assay.systems.mixture_of_experts.data import equal_shares, open_kinds
+from assay.systems.mixture_of_experts.data import equal_shares, training_rows
 from assay.systems.mixture_of_experts.timing import training_seconds
 from assay.systems.mixture_of_experts.train import rows_to_a_multiple_of
 
@@ -80,8 +79,7 @@ def paired_costs(
     words = load_tokenizer(tokenizer, NEEDED)
     pairs = _pairs(widths, experts, layers, heads, len(words), length)
     shapes = {shape.name: shape for _, pair in pairs for shape in pair}
-    kinds = [stream_rows(k.train, length - 1) for k in open_kinds(tokens) if k.train is not None]
-    rows = equal_shares(kinds, batch, seed)(0)
+    rows = equal_shares(training_rows(tokens, length), batch, seed)(0)
     found, folders = dict[str, dict[str, float]](), dict[str, Path]()
     with own_threads(task().threads):
         for name, shape in shapes.items():

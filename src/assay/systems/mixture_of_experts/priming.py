@@ -1,10 +1,13 @@
 """Zero-shot and few-shot choices: a model picks among options without being trained to.
 
 The rules are those of the group's evaluator. Demonstrations, and lines within a prompt, are joined
-by ``</s>``, which is what a line break was in training. Every option is put into the prompt and the
-whole is made into tokens; what all options begin with is the prefix, and the rest is scored: as a
-mean per token; less its log-probability after a prompt that says nothing; or, for a blank within
-the prompt, by what follows the blank. A prompt that is too long loses its beginning.
+by ``</s>``, which is what a line break was to the published models. It is none of the tokens that
+`train.pretrain` shows a decoder, so one trained here meets ``</s>`` for the first time.
+
+Every option is put into the prompt and the whole is made into tokens; what all options begin with
+is the prefix, and the rest is scored: as a mean per token; less its log-probability after a prompt
+that says nothing; or, for a blank within the prompt, by what follows the blank. A prompt that is
+too long loses its beginning.
 """
 
 from collections.abc import Sequence
@@ -54,6 +57,10 @@ def prime(
         What `choices.marked` makes of the examples, each counted right in a share of the runs, and
         ``cut_prompts``, the share of prompts that lost their beginning; with keys ``task`` and
         ``shots``.
+
+    Raises:
+        ParameterError: If there are fewer examples than demonstrations.
+        DataError: If an option alone is longer than the model reads, or the model answers NaN.
     """
     from assay.parts.text.tokenizer import load_tokenizer
     from assay.parts.training.torch_state import own_threads
@@ -162,12 +169,12 @@ def questions_of(
         head, _, tail = choice.prompt.partition(BLANK)
         suffix = tokens_of(words, tail)
         heads = [tokens_of(words, before + head + option) for option in choice.options]
-        room = _room(most, len(suffix))
+        room = _room(most, len(suffix), task.name)
         asked = [Question([begin, *each[-room:]], [suffix]) for each in heads]
         return Asked(asked, max(map(len, heads)) > room)
     texts = [before + filled(task, choice, option) for option in choice.options]
     prefix, options = split_question([tokens_of(words, text) for text in texts])
-    room = _room(most, max(map(len, options)))
+    room = _room(most, max(map(len, options)), task.name)
     asked = [Question([begin, *prefix[-room:]], options)]
     if task.scoring == "unconditional":
         alone = [tokens_of(words, f"{NOTHING} {option}") for option in choice.options]
@@ -176,10 +183,13 @@ def questions_of(
     return Asked(asked, len(prefix) > room)
 
 
-def _room(most: int, longest: int) -> int:
+def _room(most: int, longest: int, name: str) -> int:
     """Tokens of a prefix that fit before the longest option, after ``<s>``."""
     if longest > most - 2:
-        raise DataError(f"an option of {longest} tokens", accepted=f"at most {most - 2}")
+        raise DataError(
+            f"an option of {longest} tokens", where=f"task {name}",
+            accepted=f"at most {most - 2}, which is what the model reads but for two",
+        )  # fmt: skip
     return most - 1 - longest
 
 

@@ -21,13 +21,12 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from assay.errors import ParameterError, StepError
+from assay.systems.mixture_of_experts.costs import TOP
 
 __all__ = ["Routing", "RoutingPolicy", "route", "statistics"]
 
 Second = Literal["all", "sampling", "random"]
 Normalise = Literal["after_dropping", "before_dropping"]
-TOP = 0.2
-"""Share of the experts that count as the most and the least used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +158,9 @@ def route(
         wrong = int((~logits.isfinite()).any(1).sum())
         raise StepError(
             f"the gate gives logits that are not finite to {wrong} of {tokens} tokens",
-            next="Lower the rate or look at the batch of this step.",
+            next="Lower the rate or look at the batch of this step."
+            if training
+            else "Its training went wrong, or its weights are damaged.",
         )
     probabilities = logits.softmax(1)
     chosen = _choose(logits, policy, training)

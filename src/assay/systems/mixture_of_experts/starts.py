@@ -160,9 +160,11 @@ def start_difference(
 
     records = Records()
     with own_threads(task().threads):
-        nets = [load_decoder(folder) for folder in (dense, sparse)]
+        kinds = open_kinds(tokens)
+        known = max(kind.validation.vocabulary for kind in kinds)
+        nets = [load_decoder(each, length=length, vocabulary=known) for each in (dense, sparse)]
         same = all(bool((m.up == m.up[:1]).all()) for m in mixtures(nets[1]))
-        for kind in open_kinds(tokens):
+        for kind in kinds:
             index, apart = document_rows(kind.validation, length - 1), 0.0
             chosen = np.arange(min(rows, len(index)))
             for part in np.array_split(chosen, -(-len(chosen) // ROWS_AT_ONCE)):

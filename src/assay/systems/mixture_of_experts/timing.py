@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,10 @@ from pydantic import Field, PositiveInt
 from assay.core.component import component
 from assay.core.records import Records
 from assay.core.task import task
-from assay.parts.text.tokens import stream_rows
+from assay.errors import DataError
 from assay.parts.training.recipe import Precision, Recipe
-from assay.systems.mixture_of_experts.data import equal_shares, open_kinds
+from assay.systems.mixture_of_experts.costs import training_flops
+from assay.systems.mixture_of_experts.data import equal_shares, training_rows
 
 __all__ = ["TrainingSeconds", "training_seconds"]
 
@@ -58,6 +59,9 @@ def training_seconds(
         batch: Rows of a step in training.
         steps: Steps taken of each model.
         precision: That of training.
+
+    Raises:
+        DataError: If rows of another length, or another number of them, were trained on.
     """
     from assay.parts.training.fit import Training
     from assay.parts.training.torch_state import own_threads
@@ -65,10 +69,12 @@ def training_seconds(
     from assay.systems.mixture_of_experts.likelihood import enclosed
     from assay.systems.mixture_of_experts.model import training_loss
 
-    kinds = [stream_rows(k.train, length - 1) for k in open_kinds(tokens) if k.train is not None]
-    rows_of, taken = equal_shares(kinds, batch, seed=0), np.zeros((steps, len(models)))
+    rows_of = equal_shares(training_rows(tokens, length), batch, seed=0)
+    taken = np.zeros((steps, len(models)))
     with own_threads(1):
-        nets = [load_decoder(folder) for folder in models]
+        nets: list[Any] = [load_decoder(folder, length=length) for folder in models]
+        for net, paid in zip(nets, costs, strict=True):
+            _require_rows_of_training(net.config, paid, length, batch)
         recipe = Recipe(steps=steps, rate=RATE, precision=precision)
         runs = [
             Training(net, training_loss, recipe, task().scratch() / str(number), 0, sharded=False)
@@ -81,8 +87,26 @@ def training_seconds(
                 run.take(step, [given])
                 taken[step, number] = time.process_time() - before
             task().progress(step + 1, steps, "steps")
-    paid, records = pd.concat(costs, ignore_index=True), Records()
-    paid["seconds"] = np.median(taken[1:], axis=0) * paid["steps"]
-    for name, family, seconds in zip(paid["model"], paid["family"], paid["seconds"], strict=True):
+    whole, records = pd.concat(costs, ignore_index=True), Records()
+    whole["seconds"] = np.median(taken[1:], axis=0) * whole["steps"]
+    for name, family, seconds in zip(
+        whole["model"], whole["family"], whole["seconds"], strict=True
+    ):
         records.add("training_seconds", seconds, "s", model=name, family=family)
-    return TrainingSeconds(pd.DataFrame(paid, columns=["model", "seconds"]), records)
+    return TrainingSeconds(pd.DataFrame(whole, columns=["model", "seconds"]), records)
+
+
+def _require_rows_of_training(config: Any, paid: pd.DataFrame, length: int, batch: int) -> None:
+    """Refuse a step that is not one of those whose operations were counted."""
+    from assay.systems.mixture_of_experts.configuration import shape_of
+
+    if "flops" not in paid:
+        return
+    counted = float(paid["flops"].item())
+    here = training_flops(shape_of(config, length), int(paid["steps"].item()) * batch * length)
+    if not np.isclose(here, counted):
+        raise DataError(
+            f"steps of {batch} rows of {length} tokens, which are not those of training",
+            where=str(paid["model"].item()),
+            next="Set seconds.length and seconds.batch to what fit.length and fit.batch are.",
+        )

@@ -10,14 +10,13 @@ from pydantic import Field, PositiveInt
 from assay.core.component import Folder, Seed, component
 from assay.core.records import Records
 from assay.core.task import task
-from assay.errors import ParameterError
-from assay.parts.text.tokens import stream_rows
+from assay.errors import DataError, ParameterError, StepError
 from assay.parts.training.recipe import Precision, Recipe, Schedule, steps_for
 from assay.systems.mixture_of_experts import costs
-from assay.systems.mixture_of_experts.data import equal_shares, open_kinds
+from assay.systems.mixture_of_experts.data import equal_shares, training_rows
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 __all__ = ["Pretrained", "pretrain", "rows_to_a_multiple_of"]
 
@@ -83,7 +82,7 @@ def pretrain(
         width: Width of the hidden states; feed-forward layers and experts are four times as wide.
         layers: Blocks.
         heads: Attention heads.
-        experts: Experts of each mixture layer; 0 for a dense model.
+        experts: Experts of each mixture layer; 0 or 1 for a dense model.
         expert_every: Every n-th block has a mixture.
         choices: Experts that a token goes to.
         second: How the second of them is found.
@@ -101,8 +100,9 @@ def pretrain(
         seed: Seed of weights, order and routing.
 
     Raises:
-        ParameterError: If there are two decoders to go on from.
-        DataError: If the decoder does not know the tokens.
+        ParameterError: If there are two decoders to go on from, or experts and no layer for them.
+        DataError: If the decoder numbers tokens otherwise or does not read such rows, or a kind
+            of text is shorter than one.
     """
     from assay.parts.text.tokenizer import check_fits, load_tokenizer
     from assay.systems.mixture_of_experts.folders import NEEDED, load_decoder, save_decoder
@@ -112,6 +112,11 @@ def pretrain(
         raise ParameterError("two decoders to go on from", where="start",
                              accepted="one, from another step or as start")  # fmt: skip
     words, scratch, folder = load_tokenizer(tokenizer, NEEDED), task().scratch(), begun or start
+    if folder is None and experts > 1 and expert_every > layers:
+        raise ParameterError(
+            f"a mixture in every layer of {expert_every} leaves all {layers} layers dense",
+            where="expert_every", accepted=f"1 to {layers}, or no experts",
+        )  # fmt: skip
     if folder is None:
         net: Any = new_decoder(
             vocabulary=len(words), width=width, layers=layers, heads=heads, experts=experts,
@@ -120,8 +125,9 @@ def pretrain(
             balance_weight=balance_weight, positions=length, seed=seed,
         )  # fmt: skip
     else:
-        net = load_decoder(folder)
+        net = load_decoder(folder, length=length)
         check_fits(words, net.config.vocab_size, str(folder))
+        _require_alike(words, folder)
     steps = steps_for(budget_tokens, batch * length)
     recipe = Recipe(
         steps=steps, rate=rate, warm_up=warm_up, schedule=schedule, betas=(0.9, 0.98),
@@ -134,6 +140,22 @@ def pretrain(
     save_decoder(scratch / "model", net, words, {"tokens": f"{seen:,} seen", "seed": seed})
     keys = {key: paid[key].item() for key in ("model", "family")}
     return Pretrained(scratch / "model", paid, Records(row | keys for row in records))
+
+
+def _require_alike(words: "PreTrainedTokenizerFast", folder: Path) -> None:
+    """Refuse to train a model on with a tokenizer that numbers tokens otherwise than its own."""
+    from assay.systems.mixture_of_experts.upcycling import tokenizer_in
+
+    own = tokenizer_in(folder)
+    numbers = {} if own is None else own.get_vocab()
+    for token, number in words.get_vocab().items() if numbers else ():
+        if numbers.get(token) != number:
+            raise DataError(
+                f"the tokenizer is not that of the model: {token!r} is {number} and was "
+                f"{numbers.get(token, 'no token')}",
+                where=str(folder),
+                next="Use the tokenizer the model was trained with.",
+            )
 
 
 def _train(
@@ -149,13 +171,15 @@ def _train(
     from assay.systems.mixture_of_experts.likelihood import enclosed
     from assay.systems.mixture_of_experts.model import training_loss
 
-    kinds = [stream_rows(k.train, length - 1) for k in open_kinds(tokens) if k.train is not None]
-    rows_of = equal_shares(kinds, batch, seed)
+    rows_of = equal_shares(training_rows(tokens, length), batch, seed)
     looked_at = enclosed(rows_of(0), net.config)[:PROBE_ROWS]
     health: dict[int, list[dict[str, Any]]] = {}
 
     def look(step: int, model: "PreTrainedModel") -> None:
-        health[step] = probe(model, looked_at)
+        try:
+            health[step] = probe(model, looked_at)
+        except StepError as error:
+            raise error.at(f"training step {step}") from error
         for found in health[step]:
             task().event("router", training_step=step, **found)
 

@@ -17,7 +17,7 @@ from pydantic import Field, PositiveInt
 from assay.core.component import Folder, Seed, component
 from assay.core.task import task
 from assay.errors import DataError, ParameterError
-from assay.parts.training.folders import load_pretrained, require_kind
+from assay.parts.training.folders import CONFIG, load_pretrained, require_kind
 from assay.systems.mixture_of_experts.folders import KIND, load_decoder, save_decoder
 
 if TYPE_CHECKING:
@@ -188,7 +188,11 @@ def _rewritten(
         eos_token_id=found.config.eos_token_id,
         **fields(found.config),
     )
-    model = SparseDecoderForCausalLM(config)
+    try:
+        model = SparseDecoderForCausalLM(config)
+    except ParameterError as error:
+        wrong = error.at(str(folder / CONFIG))
+        raise DataError(wrong.what, where=wrong.where, accepted=wrong.accepted) from error
     state = found.base_model.state_dict()
     model.decoder.load_state_dict(dict(weights(state, config.num_hidden_layers)))
     return model.eval()

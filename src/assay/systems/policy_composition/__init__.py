@@ -8,6 +8,7 @@ SYSTEM = System(
     citation="Rietz et al. 2022, Towards Task-Prioritized Policy Composition, arXiv 2209.09536",
     studies={
         "oracle": "assay.systems.policy_composition.study:oracle",
+        "adapt": "assay.systems.policy_composition.study_adapt:adapt",
         "epsilon": "assay.systems.policy_composition.study_epsilon:epsilon",
         "priorities": "assay.systems.policy_composition.study_priorities:priorities",
     },

@@ -10,7 +10,15 @@ from assay.core.run import Run
 from assay.systems.policy_composition.evaluate import Shown
 from assay.systems.policy_composition.navigation import EDGE, WALLS, ZONE
 
-__all__ = ["epsilon_figures", "oracle_figures", "paths", "priorities_figures", "rates", "returns"]
+__all__ = [
+    "adapt_figures",
+    "epsilon_figures",
+    "oracle_figures",
+    "paths",
+    "priorities_figures",
+    "rates",
+    "returns",
+]
 
 LINES = {
     "collision_rate": "met the obstacle",
@@ -27,6 +35,23 @@ def oracle_figures(run: Run) -> Iterator[Callable[[], Figure]]:
     for critic in critics:
         yield partial(rates, run, "policy", critic)
     yield partial(returns, run, "policy", next(iter(critics)))
+
+
+def adapt_figures(run: Run) -> Iterator[Callable[[], Figure]]:
+    """Paths, rates and returns of learned stacks, and how far they agree with exact ones."""
+    yield partial(paths, run, "policy", zones=(ZONE,))
+    yield partial(rates, run, "policy")
+    yield partial(returns, run, "policy")
+    yield partial(
+        dots,
+        run.records,
+        "mask_iou",
+        by=["policy"],
+        name="mask-iou",
+        title="How far learned masks agree with exact ones",
+        caption="Actions that both allow over those that either allows, in states that were "
+        "visited; mean over seeds with its 95 % interval.",
+    )
 
 
 def epsilon_figures(run: Run) -> Iterator[Callable[[], Figure]]:

@@ -14,12 +14,14 @@
 | time_shift      | video        | largest shift (frames)                             | 8    |
 | depth_holes     | depth        | share of the pixels without depth                  | 0.5  |
 | smoke           | image        | opacity where the smoke is densest                 | 1    |
+| blood           | image        | share of the pixels covered by blood               | 0.5  |
+| over_exposure   | image        | light gained where it is brightest (stops)         | 3    |
 | flow_scaling    | flow         | standard deviation of the log of a factor          | 1    |
 
 Layouts: an image is ``[height width channel]`` in [0, 1]; depth is ``[height width]`` in metres,
 with 0 where there is none, which stays so; flow is ``[height width 2]`` in pixels; a vector has any
 shape. A video is images along an axis of frames: noise is drawn anew in each, what lies over the
-picture (blur, occlusion, smoke, salt and pepper) is the same in all of them.
+picture (blur, occlusion, smoke, blood, exposure, salt and pepper) is the same in all of them.
 
 A severity from 0 to 1 is the share of the largest magnitude; at 0 nothing changes. A sample's
 corruption is a function of (seed, epoch, index, modality) and the sample, and for ``swapped`` of
@@ -41,6 +43,7 @@ Layout = Literal["image", "depth", "flow", "vector", "video"]
 HOLE = 0.0
 PHOTONS = 10.0
 SMOKE = 0.85
+BLOOD = (0.42, 0.02, 0.04)
 Values = Float[np.ndarray, "..."]
 
 
@@ -171,6 +174,36 @@ def _smoke(image: Values, opacity: float, random: np.random.Generator) -> Values
     return (1.0 - veil) * image + veil * SMOKE
 
 
+def _blood(image: Values, share: float, random: np.random.Generator) -> Values:
+    """Pools of dark red over so many pixels, to a pixel, the more opaque the farther from the edge.
+
+    It lets through a third of the picture at the edge, and nothing where it is deepest.
+    """
+    if image.shape[2] != 3:
+        raise DataError(
+            f"{image.shape[2]} channels", where="blood", accepted="3: red, green and blue"
+        )
+    pool = _cloud(image.shape[:2], max(image.shape[:2]) / 12.0, random)
+    order = np.argsort(-pool, axis=None)[: round(share * pool.size)]
+    found, depth = image.copy(), pool.flat[order]
+    if len(order):
+        depth = (depth - depth[-1]) / max(float(depth[0] - depth[-1]), 1e-12)
+    clear = ((1.0 - depth) / 3.0)[:, None]
+    under = found.reshape(-1, 3)
+    under[order] = clear * under[order] + (1.0 - clear) * BLOOD
+    return under.reshape(image.shape)
+
+
+def _over_exposure(image: Values, stops: float, random: np.random.Generator) -> Values:
+    """Light times 2 to the power of the stops at a random spot, and of half of them far from it."""
+    height, width = image.shape[:2]
+    rows, columns = np.indices((height, width))
+    middle = random.random(2) * [height - 1, width - 1]
+    far = np.hypot(rows - middle[0], columns - middle[1]) / max(height, width)
+    gain = 2.0 ** (stops * (0.5 + 0.5 * np.exp(-8.0 * far**2)))
+    return image * gain[..., None]
+
+
 def _cloud(shape: tuple[int, ...], grain: float, random: np.random.Generator) -> np.ndarray:
     """Smooth noise whose grains are so many pixels wide."""
     from scipy.ndimage import gaussian_filter
@@ -199,6 +232,8 @@ KINDS: Mapping[str, Kind] = {
     "time_shift": Kind(_time_shift, 8.0, ("video",)),
     "depth_holes": Kind(_depth_holes, 0.5, ("depth",)),
     "smoke": Kind(_smoke, 1.0, ("image", "video")),
+    "blood": Kind(_blood, 0.5, ("image", "video")),
+    "over_exposure": Kind(_over_exposure, 3.0, ("image", "video")),
     "flow_scaling": Kind(_flow_scaling, 1.0, ("flow",)),
 }
 WHOLE = ("time_shift", "dropout", "swapped", "gaussian", "speckle", "poisson")

@@ -152,8 +152,8 @@ def write_every_frame(root: Path, split: str, case: Case) -> None:
     """Write what is in every frame of a simulated case, beside the folders of the data set."""
     folder = root / EVERY_FRAME / split
     folder.mkdir(parents=True, exist_ok=True)
-    size = {"frames": case.frames, "width": case.size[0]}
-    np.savez_compressed(folder / f"caseid_{case.case:06d}.npz", **vars(case.boxes), **size)
+    told = {**vars(case.boxes), "frames": np.array(case.frames), "width": np.array(case.size[0])}
+    np.savez_compressed(folder / f"caseid_{case.case:06d}.npz", **told)
 
 
 # -- reading -------------------------------------------------------------------------------------
