@@ -7,8 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from assay.app.stores import export_value
 from assay.core.run import Run
 from assay.core.store import Store
+from assay.core.study import Study
+from assay.core.workflow import Workflow
+from assay.errors import UsageError
+from core import toys
 
 INLINE = ("--workers", "0")
 
@@ -156,3 +161,22 @@ def test_what_cannot_be_exported_is_told_in_one_line(shell, words, said):
     assert (code, out) == (2, "")
     assert said in err
     assert not (shell.folder / "x").exists()
+
+
+def test_one_member_of_a_step_that_has_several_is_copied(tmp_path):
+    flow = Workflow("flow")
+    flow.each("x", toys.number, over={"value": [1.5, 2.5]})
+    store = tmp_path / "store"
+    Study(flow).run(store=store, workers=0, progress=False, report=False)
+
+    export_value("last", "x", tmp_path / "out.json", 0, ["value=2.5"], store, as_json=False)
+
+    assert json.loads((tmp_path / "out.json").read_text()) == 2.5
+    for said, match in (
+        ([], "'x' is 2 members; expected value=1.5 or value=2.5"),
+        (["value=3"], "no member value=3 of 'x'; expected value=1.5 or value=2.5"),
+        (["value"], "--member value; expected NAME=VALUE"),
+    ):
+        with pytest.raises(UsageError, match=match):
+            export_value("last", "x", tmp_path / "other", 0, said, store, as_json=False)
+    assert not (tmp_path / "other").exists()

@@ -227,13 +227,17 @@ def export(
     output: Annotated[str, typer.Argument(help="A step, or one of its outputs as step.output.")],
     to: Annotated[Path, typer.Argument(metavar="PATH", help="Where to; must not exist yet.")],
     trial: Annotated[int, typer.Option(min=0, help="Number of the trial.")] = 0,
+    member: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Which member, of a step that has several."),
+    ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Copy a value out of the store, for example a trained model."""
     from assay.app.stores import export_value
 
-    export_value(run, output, to, trial, store, as_json)
+    export_value(run, output, to, trial, member or [], store, as_json)
 
 
 @app.command()

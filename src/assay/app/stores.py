@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -103,11 +104,18 @@ def _find_run(store: Store, name: str) -> str:
 
 
 def export_value(
-    name: str, output: str, to: Path, trial: int, path: Path | None, as_json: bool
+    name: str,
+    output: str,
+    to: Path,
+    trial: int,
+    member: list[str],
+    path: Path | None,
+    as_json: bool,
 ) -> None:
     """Copy one value of a run out of the store, whole or not at all."""
     store = open_store(path)
-    found = Run(store, _find_run(store, name)).file(output, trial=trial)
+    run = Run(store, _find_run(store, name))
+    found = run.file(output, trial=trial, **_member(run, output, trial, member))
     if to.exists():
         raise UsageError("is there already", where=str(to), accepted="a new name")
     with writing(to.parent):
@@ -117,6 +125,22 @@ def export_value(
             shutil.copytree(found, copy) if found.is_dir() else shutil.copyfile(found, copy)
             copy.rename(to)
     typer.echo(json.dumps({"path": str(to)}) if as_json else str(to))
+
+
+def _member(run: Run, output: str, trial: int, said: list[str]) -> dict[str, Any]:
+    """The member that was named by texts, with its values as they are."""
+    told = dict[str, Any]()
+    for text in said:
+        name, is_there, value = text.partition("=")
+        if not is_there:
+            raise UsageError(f"--member {text}", accepted="NAME=VALUE, for example fold=1")
+        told[name] = value
+    steps = run.trials[trial]["steps"] if trial < len(run.trials) else {}
+    for one in steps.get(output.partition(".")[0], []):
+        values = {name: one["member"].get(name) for name in told}
+        if {name: str(value) for name, value in values.items()} == told:
+            return values
+    return told
 
 
 def verify_store(path: Path | None, as_json: bool) -> int:

@@ -174,7 +174,9 @@ class Run:
         keys = self._keys(ref, trial, member)
         _, ports = self._made(ref, keys[0])
         if len(keys) > 1:
-            raise UsageError(f"{output!r} is {len(keys)} members", next="Name one of them.")
+            each = [one for one in self.trials[trial]["steps"][ref.step] if one["key"] in keys]
+            names = " or ".join(_spelt(one["member"]) for one in each)
+            raise UsageError(f"{output!r} is {len(keys)} members", accepted=names)
         if len(ports) > 1:
             names = " or ".join(f"{ref.step}.{port}" for port in ports)
             raise UsageError(f"{output!r} has {len(ports)} outputs", accepted=names)
@@ -196,7 +198,10 @@ class Run:
         wanted = {name: scalar(native(value)) for name, value in member.items()}
         found = [m for m in steps[ref.step] if wanted.items() <= m["member"].items()]
         if not found:
-            raise UsageError(f"no member {dict(member)} of {ref.step!r}", where=self.name)
+            names = " or ".join(_spelt(m["member"]) for m in steps[ref.step])
+            raise UsageError(
+                f"no member {_spelt(wanted)} of {ref.step!r}", where=self.name, accepted=names
+            )
         return [m["key"] for m in found]
 
     def _made(self, ref: Ref, key: str) -> tuple[Component, dict[str, Any]]:
@@ -220,6 +225,11 @@ class Run:
     def __repr__(self) -> str:
         said = ", ".join(f"{c['id']} {c['verdict']}" for c in self.claims)
         return f"<Run {self.name}: {self.summary['status']}; {said}>"
+
+
+def _spelt(member: Mapping[str, Any]) -> str:
+    """A member as it is named: ``fold=1, size=small``."""
+    return ", ".join(f"{name}={value}" for name, value in member.items())
 
 
 def start(
