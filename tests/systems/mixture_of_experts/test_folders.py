@@ -104,6 +104,16 @@ def test_a_configuration_edited_by_hand_is_refused_with_the_field(tmp_path, mode
         load_decoder(folder)
 
 
+def test_another_number_of_experts_than_the_weights_have_is_told_by_a_weight(tmp_path, models):
+    folder = tmp_path / "model"
+    save_decoder(folder, models[1], None, {})
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"experts": 8}))
+
+    with pytest.raises(DataError, match=r"are \[4.*\], config\.json says \[8"):
+        load_decoder(folder)
+
+
 def test_rows_and_tokens_that_a_decoder_was_not_made_for_are_refused(tmp_path, models):
     folder = tmp_path / "model"
     save_decoder(folder, models[1], None, {})

@@ -85,6 +85,7 @@ def load_pretrained(kind: Any, folder: Path) -> Any:
                 weights_only=True,
                 dtype=torch.float32,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, in words of ours
             )
     except Exception as error:  # whatever a library makes of a damaged or foreign folder
         raise DataError(
@@ -97,6 +98,13 @@ def load_pretrained(kind: Any, folder: Path) -> Any:
             f"{len(missing)} weights are missing, the first is {missing[0]}",
             where=str(folder),
             next="Fetch the files again, or correct config.json.",
+        )
+    if apart := sorted(found["mismatched_keys"]):
+        name, kept, wanted = apart[0]
+        raise DataError(
+            f"the weights {name} are {list(kept)}, config.json says {list(wanted)}",
+            where=str(folder),
+            next="Correct config.json, or fetch the files again.",
         )
     return model.eval()
 

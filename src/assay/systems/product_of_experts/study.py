@@ -74,7 +74,7 @@ def sensors() -> Study:
             ),
             "small": Preset(
                 note="Seven weightings, two objectives, 2000 steps, with noise in training and "
-                "without, five seeds; some 20 minutes on two cores.",
+                "without, five seeds; about an hour on two cores.",
             ),
         },
         figures="assay.systems.product_of_experts.figures:sensors_figures",
