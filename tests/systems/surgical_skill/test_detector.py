@@ -15,13 +15,10 @@ from assay.parts.detection.boxes import UNKNOWN, Boxes
 from assay.parts.training import fit as fitting
 from assay.systems.surgical_skill.classes import DRIVER, NEEDLE
 from assay.systems.surgical_skill.detector import Detector, DetectorConfig, Heads, decode, losses
+from assay.systems.surgical_skill.folders import load_detector, save_detector
 from assay.systems.surgical_skill.predict import predict
 from assay.systems.surgical_skill.targets import Targets, targets_of
-from assay.systems.surgical_skill.train import (
-    load_detector,
-    save_detector,
-    train_detector,
-)
+from assay.systems.surgical_skill.train import train_detector
 
 SMALL = {"width": 8, "batch": 8, "worst": 3, "seed": 5}
 

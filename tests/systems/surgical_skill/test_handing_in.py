@@ -86,11 +86,10 @@ def test_without_pictures_failures_are_told_all_the_same(made, tmp_path):
     folder, cases = made
     worse = perfect(folder, cases, "worse", drop=True)
     (tmp_path / "empty").mkdir()
-    failures = worst_frames(
-        read_challenge(folder), folder / "truth", worse, tmp_path / "empty", "final"
-    )
-    assert failures
-    assert all(len(one.picture) == 0 for one in failures)
+    for public in (tmp_path / "empty", None):
+        failures = worst_frames(read_challenge(folder), folder / "truth", worse, public, "final")
+        assert failures
+        assert all(len(one.picture) == 0 for one in failures)
 
 
 def test_counts_are_whole_numbers_within_the_range(made):

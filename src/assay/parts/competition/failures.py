@@ -49,15 +49,16 @@ class Failure:
 
 
 def worst_frames(
-    challenge: Challenge, truth: Path, submission: Path, public: Path, phase: str, most: int = 6
-) -> list[Failure]:
+    challenge: Challenge, truth: Path, submission: Path, public: Path | None, phase: str,
+    most: int = 6,
+) -> list[Failure]:  # fmt: skip
     """The frames in which a submission missed most.
 
     Args:
         challenge: What it is for.
         truth: The folder of what the cases really are.
         submission: A folder or a zip that is accepted.
-        public: Where the pictures are.
+        public: Where the pictures are, if there are any.
         phase: Whose cases were to be predicted.
         most: How many frames.
 
@@ -88,8 +89,11 @@ def worst_frames(
     ]  # fmt: skip
 
 
-def _picture(public: Path, case: str, frame: int) -> np.ndarray:
+def _picture(public: Path | None, case: str, frame: int) -> np.ndarray:
     """The picture of a frame; an empty one if there is none that can be read."""
+    nothing = np.zeros((0, 0, 3), np.uint8)
+    if public is None:
+        return nothing
     video = next(iter(sorted(public.rglob(f"{case}.mp4"))), None)
     folder = next((path for path in sorted(public.rglob(case)) if path.is_dir()), None)
     try:
@@ -102,7 +106,7 @@ def _picture(public: Path, case: str, frame: int) -> np.ndarray:
             return _image(images[frame])
     except (OSError, ValueError, DataError):
         pass  # a page without a picture says more than no page
-    return np.zeros((0, 0, 3), np.uint8)
+    return nothing
 
 
 def _image(path: Path) -> np.ndarray:

@@ -126,19 +126,21 @@ def _failures(
     paths = {path.stem: path for path in submissions.iterdir()}
     ranked = board.table.dropna(subset=["place"])
     found = (
-        worst_frames(challenge, truth, paths[entry], public or submissions, phase)
-        for entry in ranked["entry"]
+        worst_frames(challenge, truth, paths[entry], public, phase) for entry in ranked["entry"]
     )
     return next(filter(None, found), [])
 
 
-def challenge_report(folder: Path, phase: str, submissions: Path) -> Study:
+def challenge_report(
+    folder: Path, phase: str, submissions: Path, *, pictures: bool = True
+) -> Study:
     """The study that judges the submissions to a challenge.
 
     Args:
         folder: Of the challenge.
         phase: One of its phases.
         submissions: Folders or zips, one for each entry.
+        pictures: Whether those of failures are wanted; all that is public is read for them.
 
     Raises:
         UsageError: If there is no submission.
@@ -149,7 +151,7 @@ def challenge_report(folder: Path, phase: str, submissions: Path) -> Study:
     if not any(not path.name.startswith(".") for path in held):
         raise UsageError("no submission", where=str(submissions), accepted="folders or zips")
     flow = Workflow(challenge.name)
-    public = str(place.public) if place.public.is_dir() else None
+    public = str(place.public) if pictures and place.public.is_dir() else None
     flow.step("judged", judge, file=str(place.file), truth=str(place.truth),
               submissions=str(submissions), phase=phase, public=public)  # fmt: skip
     return Study(

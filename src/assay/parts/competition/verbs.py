@@ -195,7 +195,7 @@ def _run(
     name = _phase(read_challenge(folder), phase)
     handed_in = ChallengeFolder(folder).submissions
     with verbs_queue.finals(folder, name, database) if queued else nullcontext(handed_in) as held:
-        study = challenge_report(folder, name, held)
+        study = challenge_report(folder, name, held, pictures=page)
         run = study.run(store=store or folder / "store", workers=0, progress=not quiet, report=page)
     if not run.ok:
         raise StepError(run.summary["errors"][0]["error"], where=str(folder))

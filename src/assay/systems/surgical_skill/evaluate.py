@@ -15,8 +15,8 @@ from assay.parts.detection.average_precision import average_precision
 from assay.parts.detection.boxes import UNKNOWN, Boxes, iou
 from assay.systems.surgical_skill.classes import CLASSES, DRIVER, NEEDLE
 from assay.systems.surgical_skill.clips import Clips
+from assay.systems.surgical_skill.folders import load_detector
 from assay.systems.surgical_skill.predict import Fuse, predict
-from assay.systems.surgical_skill.train import load_detector
 
 __all__ = ["detect", "localised", "promised"]
 

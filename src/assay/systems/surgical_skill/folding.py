@@ -24,7 +24,8 @@ class Folds(NamedTuple):
     Attributes:
         of_frame: Fold of each frame.
         cases: Numbers of the cases.
-        of_case: Fold of each of them; where frames were dealt, that of no more than its name.
+        of_case: Fold of each of them. Where frames were dealt, cases are dealt by themselves, and
+            every detector has seen frames of every case.
     """
 
     of_frame: Int[np.ndarray, " frame"]

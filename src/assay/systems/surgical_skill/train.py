@@ -1,10 +1,9 @@
-"""Training of the detector, and the folder that comes of it.
+"""Training of the detector.
 
 Notable in this file: what a frame looks like in a step is drawn from (seed, step), so that a run
 that was killed goes on to the same bits; and after training the frames that went worst are listed.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -21,7 +20,8 @@ from assay.core.records import Records
 from assay.core.task import task
 from assay.errors import DataError, ParameterError
 from assay.parts.detection.boxes import Boxes
-from assay.systems.surgical_skill.classes import CLASSES, STATES
+from assay.systems.surgical_skill.classes import STATES
+from assay.systems.surgical_skill.folders import save_detector
 from assay.systems.surgical_skill.predict import Failure, failures_in
 from assay.systems.surgical_skill.targets import (
     Targets,
@@ -37,10 +37,8 @@ if TYPE_CHECKING:
     from assay.parts.training.fit import Loss
     from assay.systems.surgical_skill.detector import Detector, DetectorConfig
 
-__all__ = ["DetectorFit", "Plan", "load_detector", "save_detector", "train_detector"]
+__all__ = ["DetectorFit", "Plan", "train_detector"]
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-MODEL_TYPE, FORMAT = "assay_surgical_detector", 1
 ZOOM, SHIFT, CONTRAST, BRIGHTNESS = 0.15, 0.06, 0.25, 20.0
 MOVED, LIT = 1, 2  # streams of random numbers beside that of the order
 LEAST_VISIBLE, LEAST_PIXELS = 0.25, 2.0
@@ -352,55 +350,3 @@ def _plan(model: "Detector", batches: Callable[[int], list[_Batch]], steps: int)
     of_batch = batch[0].frames.nbytes + sum(t.nbytes for t in batch[0].targets)
     memory = copies + of_batch + sum(kept.values())
     return Plan(steps, parameters, seconds, steps * seconds, memory / 2**20)
-
-
-# -- the folder ---------------------------------------------------------------------------------
-
-
-def save_detector(folder: Path, model: "Detector", trained: dict[str, Any]) -> None:
-    """Write a detector; the folder is made.
-
-    Args:
-        folder: Where to.
-        model: The detector.
-        trained: How it was trained, for people.
-    """
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    config = {"model_type": MODEL_TYPE, "format": FORMAT, "classes": CLASSES}
-    config |= {**asdict(model.config), "trained": trained}
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
-
-
-def load_detector(folder: Path) -> "Detector":
-    """Read a detector that `save_detector` wrote.
-
-    Raises:
-        DataError: If the folder holds no such detector, or another one than its configuration says.
-    """
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from assay.systems.surgical_skill.detector import Detector, DetectorConfig
-
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        kind = (config["model_type"], config["format"], config["classes"])
-        if kind != (MODEL_TYPE, FORMAT, list(CLASSES)):
-            raise ValueError("a {} of format {} for {}".format(*kind))
-        of = DetectorConfig(config["width"], config["stride"], tuple(config["states"]))
-        with torch.device("meta"):  # without first weights, which would take random numbers
-            model = Detector(of)
-        model.load_state_dict(load_file(folder / WEIGHTS), assign=True)
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError, AttributeError,
-            ParameterError, SafetensorError) as error:  # fmt: skip
-        why = str(error).partition("\n")[0]
-        raise DataError(
-            f"holds no trained detector ({why})",
-            where=str(folder),
-            accepted=f"{CONFIG} and {WEIGHTS} as train_detector writes them",
-        ) from error
-    return model.eval()

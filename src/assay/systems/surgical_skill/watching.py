@@ -11,11 +11,11 @@ from assay.core.component import component
 from assay.core.task import task
 from assay.errors import DataError
 from assay.parts.detection.boxes import Boxes
+from assay.systems.surgical_skill.folders import load_detector
 from assay.systems.surgical_skill.layout import Recording, read_dataset, read_every_frame
 from assay.systems.surgical_skill.operations import Operation
 from assay.systems.surgical_skill.predict import Fuse, predict
 from assay.systems.surgical_skill.tracking import thinned
-from assay.systems.surgical_skill.train import load_detector
 from assay.systems.surgical_skill.video import stream_frames, video_rate
 
 __all__ = ["known", "watched"]
