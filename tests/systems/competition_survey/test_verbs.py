@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import suppress
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import urlencode
 
 import httpx
@@ -273,7 +274,11 @@ def test_fifty_respondents_lose_no_answer_although_the_server_is_killed_twice(fo
 
     async def everyone(server):
         limits = httpx.Limits(max_connections=TEAMS)
-        async with httpx.AsyncClient(base_url=server.address, limits=limits, timeout=30) as client:
+        # An empty jar stays empty: each team keeps its own cookie and is never taken for another.
+        jar = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        async with httpx.AsyncClient(
+            base_url=server.address, limits=limits, timeout=30, cookies=jar
+        ) as client:
             teams = [Team(client, n, acknowledged).answer(t) for n, t in enumerate(tokens)]
             answering = asyncio.gather(*teams)
             for wanted in (TEAMS // 2, 2 * TEAMS):

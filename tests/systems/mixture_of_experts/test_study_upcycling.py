@@ -96,7 +96,7 @@ def test_a_users_folder_comes_back_sparse_and_trained_on(mine, theirs, tmp_path)
     page = (run.folder / "report" / "report.md").read_text()
     assert f"assay export {run.name} fit.model" in page
     out = tmp_path / "out"
-    export_value("last", "fit.model", out, 0, tmp_path / "store", False)
+    export_value("last", "fit.model", out, 0, [], tmp_path / "store", as_json=False)
     model = AutoModelForCausalLM.from_pretrained(out, local_files_only=True)
     assert (model.config.experts, model.config.position_embedding_type) == (4, "learned")
     words = [AutoTokenizer.from_pretrained(f, local_files_only=True) for f in (theirs, out)]
