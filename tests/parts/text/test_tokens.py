@@ -1,5 +1,6 @@
 """Tokens on disk: nothing lost, sentences where they were, rows as they should be cut."""
 
+import copy
 import itertools
 import json
 
@@ -68,6 +69,31 @@ def test_pieces_and_batches_do_not_show(tmp_path_factory, tokenizer, given_docum
     assert store.documents.tolist() == np.cumsum([0, *map(len, whole)]).tolist()
     assert store.characters == sum(map(len, texts))
     assert store.bytes == sum(len(text.encode()) for text in texts)
+
+
+@given(st.lists(documents(), min_size=1, max_size=5), st.sampled_from([1, 5, 1000]))
+def test_documents_end_where_that_is_asked_for(tmp_path_factory, tokenizer, several, piece):
+    folder = tmp_path_factory.mktemp("any")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PIECE", piece)
+        write_tokens(folder / "plain", several, tokenizer)
+        write_tokens(folder / "ended", several, tokenizer, ends=True)
+    plain, ended = open_tokens(folder / "plain"), open_tokens(folder / "ended")
+    last = ended.documents[1:] - 1
+
+    assert (ended.ids[last] == tokenizer.eos_token_id).all()
+    assert np.delete(ended.ids, last).tolist() == plain.ids.tolist()
+    added = np.searchsorted(plain.documents[1:], plain.sentences, side="right")
+    assert ended.sentences.tolist() == (plain.sentences + added).tolist()
+
+
+def test_a_tokenizer_that_knows_no_end_of_documents(tmp_path, tokenizer):
+    none = copy.deepcopy(tokenizer)
+    none.eos_token = None
+
+    with pytest.raises(DataError, match="without </s>"):
+        write_tokens(tmp_path / "t", [document(TEXT)], none, ends=True)
+    assert not (tmp_path / "t").exists()
 
 
 @given(documents())

@@ -315,7 +315,9 @@ def test_kinds_trained_on_are_split_and_the_others_held_out_whole(numbered):
             for store in (train, validation)
             for a, b in zip(store.documents[:-1], store.documents[1:], strict=True)
         ]
-        assert sorted(back) == every
+        assert sorted(back) == sorted(f"{text}{read.eos_token}" for text in every)
+    poems = kinds["poems"].validation
+    assert (poems.ids[poems.documents[1:] - 1] == read.eos_token_id).all()
     rows = found.records.frame()
     tokens = rows[(rows["measure"] == "tokens") & (rows["text_kind"] == "poems")]
     assert tokens[["domain", "split", "value"]].to_numpy().tolist() == [

@@ -54,7 +54,8 @@ class TokenStore:
     """A tokenized corpus.
 
     Attributes:
-        ids: The token numbers, without special tokens, as a memory map.
+        ids: The token numbers as a memory map; of special tokens none but the ends of documents,
+            where these were asked for.
         documents: Token at which each document begins, and the number of tokens at the end.
         sentences: Tokens at which sentences begin, increasing; beginnings of documents included.
         characters: Characters of the corpus.
@@ -122,8 +123,8 @@ class RowIndex:
 def stream_rows(store: TokenStore, length: int) -> RowIndex:
     """Rows of ``length`` tokens from end to end, across documents; the tail is dropped.
 
-    No special token stands between two documents: a beginning of a sentence marks where the next
-    one begins.
+    Nothing stands between two documents but what the store has there: a beginning of a sentence
+    marks where the next one begins.
 
     Raises:
         DataError: If there are fewer tokens than one row takes.
@@ -178,7 +179,11 @@ def _cuts(begin: int, end: int, sentences: Int[np.ndarray, " sentences"], length
 
 
 def write_tokens(
-    folder: Path, documents: Iterable[Document], tokenizer: "PreTrainedTokenizerFast"
+    folder: Path,
+    documents: Iterable[Document],
+    tokenizer: "PreTrainedTokenizerFast",
+    *,
+    ends: bool = False,
 ) -> None:
     """Tokenize documents into a folder, piece by piece.
 
@@ -186,11 +191,13 @@ def write_tokens(
         folder: Where the files are written.
         documents: The documents.
         tokenizer: The tokenizer; text that spells one of its special tokens is only text.
+        ends: Whether its ``</s>`` is the last token of each document.
 
     Raises:
-        DataError: If the documents hold no token.
+        DataError: If the documents hold no token, or the tokenizer has no ``</s>`` that is wanted.
     """
     encoder = content_tokenizer(tokenizer)
+    end = _ends(tokenizer) if ends else []
     vocabulary = max(tokenizer.get_vocab().values()) + 1
     kind = np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
     starts: list[int] = []
@@ -202,11 +209,11 @@ def write_tokens(
                 texts = [piece.text for piece in batch]
                 found = encoder.encode_batch(texts, add_special_tokens=False)
                 for piece, encoding in zip(batch, found, strict=True):
-                    ids = np.array(encoding.ids, dtype=kind)
+                    ids = np.array(encoding.ids + end * piece.last, dtype=kind)
                     file.write(ids.tobytes())
                     if piece.first:
                         starts.append(tokens)
-                    sentences.append(tokens + _first_tokens(piece, encoding))
+                    sentences.append(tokens + _first_tokens(piece, encoding, len(ids)))
                     tokens += len(ids)
                     characters += len(piece.text)
                     size += len(piece.text.encode())
@@ -226,12 +233,20 @@ def write_tokens(
         (unfinished / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
+def _ends(tokenizer: "PreTrainedTokenizerFast") -> list[int]:
+    end: Any = tokenizer.eos_token_id
+    if end is None:
+        raise DataError("a tokenizer without </s>, which ends documents", accepted="an eos_token")
+    return [end]
+
+
 class _Piece(NamedTuple):
-    """Part of a document: its text, where sentences begin in it, whether it is the first."""
+    """Part of a document: its text, where sentences begin in it, whether it is first or last."""
 
     text: str
     sentences: list[int]
     first: bool
+    last: bool
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[_Piece]]:
@@ -247,14 +262,17 @@ def _pieces(document: Document) -> Iterator[_Piece]:
         gap = GAP.search(text, begin + PIECE)
         stop = gap.start() if gap else len(text)
         inside = starts[(starts >= begin) & (starts < stop)]
-        yield _Piece(text[begin:stop], (inside - begin).tolist(), begin == 0)
+        last = stop == len(text)
+        yield _Piece(text[begin:stop], (inside - begin).tolist(), begin == 0, last)
         begin = stop
 
 
-def _first_tokens(piece: _Piece, encoding: "Encoding") -> Int[np.ndarray, " sentences"]:
+def _first_tokens(
+    piece: _Piece, encoding: "Encoding", tokens: int
+) -> Int[np.ndarray, " sentences"]:
     """The token that holds the first character of each sentence."""
     found = [_token_at(encoding, start, len(piece.text)) for start in piece.sentences]
-    if piece.first and len(encoding):
+    if piece.first and tokens:
         found[0] = 0  # even if the tokenizer leaves out white space before it
     return np.array([token for token in found if token is not None], dtype=np.int64)
 
@@ -319,6 +337,7 @@ def tokenize(
     tokenizer: Path,
     *,
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.05,
+    ends: bool = False,
 ) -> Tokens:
     """Tokenize a corpus and hold a part of it out.
 
@@ -329,6 +348,7 @@ def tokenize(
         corpus: Folder of a corpus, see `read_corpus`.
         tokenizer: Folder of a tokenizer in Hugging Face layout.
         validation_share: Share of the documents to hold out; at least one document.
+        ends: Whether ``</s>`` is the last token of each document.
     """
     loaded, context = load_tokenizer(tokenizer, needs=()), task()
     folder, done, records = context.scratch(), 0, Records()
@@ -343,7 +363,7 @@ def tokenize(
                 yield document
 
     for split, held_out in (("train", False), ("validation", True)):
-        write_tokens(folder / split, part(held_out), loaded)
+        write_tokens(folder / split, part(held_out), loaded, ends=ends)
         store = open_tokens(folder / split)
         for measure, value in (
             ("documents", len(store.documents) - 1),

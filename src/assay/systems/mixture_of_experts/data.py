@@ -245,6 +245,8 @@ def kind_tokens(
 ) -> KindTokens:
     """Tokenize every kind; of those trained on, hold documents out, and all of the others.
 
+    Each document ends with ``</s>``.
+
     Args:
         texts: Folder of kinds.
         tokenizer: Folder of the tokenizer.
@@ -257,12 +259,15 @@ def kind_tokens(
         try:
             if domain == "in":
                 place.mkdir(parents=True)
-                parts = tokenize(texts / name, tokenizer, validation_share=validation_share)
+                parts = tokenize(
+                    texts / name, tokenizer, validation_share=validation_share, ends=True
+                )
                 shutil.move(parts.train, place / "train")
                 shutil.move(parts.validation, place / "validation")
             else:
                 documents = stored_documents(texts / name)
-                write_tokens(place / "validation", documents, load_tokenizer(tokenizer, needs=()))
+                loaded = load_tokenizer(tokenizer, needs=("eos_token",))
+                write_tokens(place / "validation", documents, loaded, ends=True)
         except DataError as error:
             raise error.at(name) from error
     _write_facts(folder, dict(domains))

@@ -2,8 +2,8 @@
 
 The layer reads the state of the last token of a row: of a text whose class is to be found, or of a
 prompt filled with an option, which competes with those filled with the others. Rows are ``<s>``,
-the text with its line breaks as ``</s>``, as in `priming`, and a last ``</s>``, which a decoder
-trained here first learns to read in fine-tuning.
+the text with its line breaks as ``</s>``, as in `priming`, and a last ``</s>``, with which the
+documents that a decoder was trained on end too.
 """
 
 from collections.abc import Sequence

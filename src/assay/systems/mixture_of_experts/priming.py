@@ -1,8 +1,8 @@
 """Zero-shot and few-shot choices: a model picks among options without being trained to.
 
 The rules are those of the group's evaluator. Demonstrations, and lines within a prompt, are joined
-by ``</s>``, which is what a line break was to the published models. It is none of the tokens that
-`train.pretrain` shows a decoder, so one trained here meets ``</s>`` for the first time.
+by ``</s>``, which is what a line break was to the published models. A decoder trained here knows it
+as the end of a document, so it begins anew after each demonstration, but not between two lines.
 
 Every option is put into the prompt and the whole is made into tokens; what all options begin with
 is the prefix, and the rest is scored: as a mean per token; less its log-probability after a prompt
