@@ -181,14 +181,14 @@ def test_an_iterator_that_never_ends_in_mistakes_is_left(tmp_path, monkeypatch):
 
 def test_a_table_is_whole_in_its_file_and_rounded_and_escaped_in_the_page(tmp_path, monkeypatch):
     texts = ["<mask> | rain", "", *"x" * 60]
-    data = pd.DataFrame({"text": texts, "share": [1 / 3] * 62, "missing": [None] * 62})
+    data = pd.DataFrame({"text": texts, "share": 1 / 3, "missing": None, "gap": float("nan")})
     shown, problems = written([Table("t", "Words", "Read.", data)], tmp_path, monkeypatch)
     page, lines = (_figures_of(name).render(figures=shown) for name in ("report.html", "report.md"))
 
     assert not problems
     assert pd.read_csv(tmp_path / "t.csv")["share"].tolist() == data["share"].tolist()
-    assert "<td>&lt;mask&gt; | rain</td><td class=n>0.333</td><td></td>" in page
-    assert "| &lt;mask> \\| rain | 0.333 |  |" in lines
+    assert "<td>&lt;mask&gt; | rain</td><td class=n>0.333</td><td></td><td class=n></td>" in page
+    assert "| &lt;mask> \\| rain | 0.333 |  |  |" in lines
     assert page.count("<tr><td>") == lines.count("| 0.333 |") == 40
     assert "The first 40 of 62 rows." in page
 

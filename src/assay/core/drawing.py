@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ VEGA_CONFIG = {
              "labelFontSize": 12, "titleFontSize": 12, "titlePadding": 8, "labelFlush": False},
     "axisQuantitative": {"labelExpr": NUMBER_LABEL},
     "legend": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500,
-               "symbolOpacity": 1},
+               "symbolOpacity": 1, "labelLimit": 320},
     "range": {"category": list(PALETTE)},
     "line": {"strokeWidth": 2.5, "color": PALETTE[0]},
     "point": {"color": PALETTE[0]}, "rule": {"color": PALETTE[0]}, "area": {"color": PALETTE[0]},
@@ -128,7 +129,10 @@ def _write_table(figure: Table, folder: Path, shown: Shown) -> None:
 
 
 def _cell(value: Any) -> str:
+    """A value as it is read; nothing where there is none."""
     found = scalar(native(value))
+    if isinstance(found, float) and math.isnan(found):
+        return ""
     plain = isinstance(found, str | bool | None)
     return ("" if found is None else str(found)) if plain else number(found)
 

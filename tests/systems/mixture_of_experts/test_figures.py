@@ -252,7 +252,7 @@ def test_the_table_of_speed_ups_says_what_was_left_out(tmp_path):
     assert (code["seeds"], code["perplexities left out"], code["models left out"]) == (3, 6, 2)
     assert at["models left out"].sum() == 2
     outside = at.loc[("licences (held out)", "seconds")]
-    assert (outside["speed-up"], outside["remark"]) == (None, "outside range")
+    assert (outside["speed-up"] > 0, outside["remark"]) == (False, "outside range")
     shown = write_figure(table, tmp_path)
     assert not any("nan" in cell.lower() for row in shown.rows for cell in row)
 

@@ -169,7 +169,7 @@ def speed_up_by_kind(run: Run) -> Chart:
                 axis=alt.Axis(labelLimit=320)),
         yOffset=alt.YOffset("cost:N", sort=shown),
         color=alt.Color("cost:N", title=None, sort=shown,
-                        legend=alt.Legend(orient="top", direction="vertical", labelLimit=320)),
+                        legend=alt.Legend(orient="top", direction="vertical")),
         tooltip=["kind:N", "cost:N", *tips],
     )  # fmt: skip
     one = alt.Chart(data.head(1)).mark_rule(strokeDash=[4, 3], strokeWidth=1.2, color="#3c4650")
@@ -245,15 +245,7 @@ def speed_up_table(run: Run) -> Table:
         "interval over the seeds. Left out, over all seeds together: perplexities that only one "
         "family reaches, and models that are no better than a cheaper one of their family, for "
         "which its best so far stands.",
-        blank(speed_up_rows(run.records)),
-    )
-
-
-def blank(table: Any) -> Any:
-    """A table with empty cells where there is no number."""
-    gaps = [name for name in table if table[name].isna().any()]
-    return table.assign(
-        **{name: table[name].astype(object).where(table[name].notna(), None) for name in gaps}
+        speed_up_rows(run.records),
     )
 
 
@@ -281,7 +273,7 @@ def speed_up_by_level(run: Run) -> Chart:
         x=alt.X("level:Q", title="perplexity reached", axis=alt.Axis(tickCount=4),
                 scale=alt.Scale(type="log", nice=False, padding=12, reverse=True)),
         color=alt.Color("cost:N", title=None, sort=shown,
-                        legend=alt.Legend(orient="top", labelLimit=320)),
+                        legend=alt.Legend(orient="top")),
     )  # fmt: skip
     up = alt.Y("factor:Q", title="speed-up", axis=alt.Axis(tickCount=4),
                scale=alt.Scale(type="log", nice=False, padding=12))  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 from assay.core.charts import PALETTE, curve, dots, summarise
 from assay.core.figures import Chart, Figure, Table
 from assay.core.run import Run
-from assay.systems.mixture_of_experts.figures import blank, router_health, sizes_and_costs
+from assay.systems.mixture_of_experts.figures import router_health, sizes_and_costs
 from assay.systems.mixture_of_experts.finetuning import TUNED
 
 ZERO = "zero-shot"
@@ -142,7 +142,7 @@ def tuned_table(run: Run) -> Table:
         "Fine-tuned beside zero-shot",
         "Share of test examples answered rightly, mean over the seeds; the gain is over the same "
         "examples, with its 95 % interval. Classes have no zero shot.",
-        blank(tuned_rows(run.records)),
+        tuned_rows(run.records),
     )
 
 
