@@ -47,6 +47,7 @@ bench: setup .venv-bench/.ready  ## Side by side with the peers, in one run
 	.venv-bench/bin/python benchmarks/denoising.py
 	.venv-bench/bin/python benchmarks/mixture_of_experts.py
 	.venv-bench/bin/python benchmarks/surgical_skill.py
+	.venv-bench/bin/python benchmarks/policy_composition.py
 
 .venv-bench/.ready: pyproject.toml constraints.txt benchmarks/requirements.txt
 	@$(PYTHON) -m venv .venv-bench

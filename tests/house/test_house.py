@@ -232,7 +232,10 @@ def test_every_verb_in_the_documentation_exists():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=relative)
 def test_every_example_is_short_and_runs(path, tmp_path):
-    assert len(path.read_text().splitlines()) <= 60
+    text = path.read_text()
+    assert len(text.splitlines()) <= 60
+    if "stable_baselines3" in text:
+        pytest.importorskip("stable_baselines3", reason="it needs the extra dev")
 
     done = subprocess.run(
         [sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, check=False

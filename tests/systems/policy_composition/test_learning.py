@@ -5,11 +5,13 @@ import pytest
 
 from assay.errors import ParameterError
 from assay.systems.policy_composition import agreement as agreement_module
-from assay.systems.policy_composition import navigation
+from assay.systems.policy_composition import navigation, soft_q
+from assay.systems.policy_composition.actions import box
 from assay.systems.policy_composition.agents import load_agent
-from assay.systems.policy_composition.agreement import agreement, learned_stack
+from assay.systems.policy_composition.agreement import agreement, learned_stack, orders
 from assay.systems.policy_composition.indifference import IndifferenceSpace, PriorityStack
 from assay.systems.policy_composition.learning import adapt, adapt_offline, learn
+from assay.systems.policy_composition.rivals import RIVALS
 from assay.systems.policy_composition.train import compose, solve_tasks
 
 FEW = {"environment_steps": 3200, "updates": 10, "width": 16, "depth": 2, "seed": 1}
@@ -57,6 +59,35 @@ def test_a_task_is_learnt_within_its_budget_and_repeats(obstacle):
     assert obstacle.records == again.records
     of = load_agent(obstacle.agent).of
     assert (of.task, of.width, of.depth, of.trained["seed"]) == ("obstacle", 16, 2, 1)
+
+
+def test_the_latest_strips_are_retained(obstacle):
+    few = learn(task="obstacle", **FEW | {"retained": 70})
+
+    assert few.experience.rewards.shape == (70, 25)
+    assert np.array_equal(few.experience.states[:6, 0], obstacle.experience.states[58:64, 0])
+
+
+def test_a_killed_step_goes_on_and_its_agent_and_records_are_the_same(obstacle, step, monkeypatch):
+    whole_round, done, kill = soft_q._Learner.round, list[int](), [True]
+
+    def watched(self, number):
+        if number == 1 and kill:
+            raise KeyboardInterrupt
+        done.append(number)
+        return whole_round(self, number)
+
+    monkeypatch.setattr(soft_q, "CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr(soft_q._Learner, "round", watched)
+    with pytest.raises(KeyboardInterrupt):
+        step("killed", learn, task="obstacle", **FEW)
+    kill.clear()
+    again = step("killed", learn, task="obstacle", **FEW)
+
+    assert done == [0, 1]
+    assert same(obstacle, again)
+    assert obstacle.records == again.records
+    assert np.array_equal(obstacle.experience.states, again.experience.states)
 
 
 def test_a_level_is_adapted_inside_those_above(obstacle):
@@ -127,12 +158,12 @@ def test_retained_transitions_serve_another_task(obstacle, top):
     assert np.array_equal(made.experience.rewards.ravel(), side)
 
 
-def stacked(exact, levels=None):
+def stacked(exact, levels=None, **given):
     """Agreement with the oracle of a stack that is given instead of loaded."""
     stack = PriorityStack(levels or exact.stack().levels)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(agreement_module, "learned_stack", lambda *given: stack)
-        return agreement([], exact, starts=20, steps=30, judged=200, seed=3).records
+        return agreement([], exact, starts=20, steps=30, judged=200, seed=3, **given).records
 
 
 def test_the_oracle_agrees_with_itself(exact):
@@ -193,3 +224,68 @@ def test_learned_agents_are_compared_level_by_level(obstacle, top, exact):
         agreement([top.agent, obstacle.agent], exact, seed=3)
     with pytest.raises(ParameterError, match="a stack without a level"):
         learned_stack([], 1.0, 5)
+
+
+def test_the_share_left_is_that_of_the_grid(exact):
+    share = measured(stacked(exact), "allowed_share")
+
+    assert share == pytest.approx(exact.stack().volume(exact.world.points).mean())
+
+
+@pytest.mark.parametrize("method", RIVALS)
+def test_without_an_order_nothing_is_forbidden_and_the_exact_mask_still_judges(exact, method):
+    records = stacked(exact, method=method)
+
+    assert measured(records, "allowed_share") == 1.0
+    assert not [r for r in records if r["measure"] in ("mask_iou", "forbidden_actions")]
+    assert 0 <= measured(records, "violation_rate") < 1
+    assert measured(records, "judged") == 200
+
+
+def test_a_rival_is_put_together_by_its_weight_and_its_distance(exact):
+    """Of weight 0, nearly, a sum is the top alone; within 99 of it the obstacle's level acts."""
+    first, second = exact.stack().levels
+    top = stacked(exact, [first, second], method="sum of values", weight=1e-9)
+    lax = IndifferenceSpace(first.q, 1e6, first.actions, "obstacle")
+    alone = stacked(exact, [lax, second])
+    swapped = IndifferenceSpace(second.q, 1e6, first.actions, "obstacle")
+    obstacle = IndifferenceSpace(first.q, 1.0, first.actions, "top")
+    near = stacked(exact, [first, second], method="switch by distance", distance=99.0)
+    safe = stacked(exact, [swapped, obstacle])
+
+    for one, other in ((top, alone), (near, safe)):
+        for task in PAIR:
+            assert measured(one, "return", task=task) == measured(other, "return", task=task)
+    assert measured(top, "violation_rate") == measured(alone, "violation_rate") > 0
+
+
+def given_orders(levels, **given):
+    """What `orders` says of levels that are given instead of loaded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agreement_module, "learned_stack", lambda *_: PriorityStack(levels))
+        return orders([None] * 3, nodes=5, per_axis=3, **given)
+
+
+def test_orders_of_lower_levels_leave_the_first_mask_and_change_the_second(exact):
+    """Of the cross that the first leaves, right above up leaves the right arm, up the upper."""
+    actions = box([-1.0, -1.0], [1.0, 1.0], 3)
+    lower = [
+        IndifferenceSpace(lambda s, a, axis=axis: 4.0 * a[..., axis], 1.0, actions, str(axis))
+        for axis in (0, 1)
+    ]
+    inner = IndifferenceSpace(lambda s, a: -np.abs(a).sum(axis=2), 1.0, actions, "inner")
+    found = given_orders([inner, *lower])
+
+    assert measured(found, "first_mask_difference") == 0.0
+    assert measured(found, "scaled_mask_difference") == 0.0
+    assert measured(found, "second_mask_difference") == pytest.approx(2 / 9)
+    alike = given_orders([inner, lower[0], lower[0]])
+    assert measured(alike, "second_mask_difference") == 0.0
+
+
+def test_orders_of_learned_levels_are_asked_of_three(obstacle, top):
+    found = orders([obstacle.agent, top.agent, top.agent], nodes=5, per_axis=3)
+
+    assert [r["value"] for r in found] == [0.0, 0.0, 0.0]
+    with pytest.raises(ParameterError, match="2 agents; expected three"):
+        orders([obstacle.agent, top.agent])

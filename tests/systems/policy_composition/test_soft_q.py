@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from assay.errors import ParameterError, StepError
+from assay.errors import DataError, ParameterError, StepError
+from assay.systems.policy_composition import soft_q
 from assay.systems.policy_composition.actions import box
 from assay.systems.policy_composition.experience import strips
 from assay.systems.policy_composition.indifference import IndifferenceSpace
@@ -276,6 +277,69 @@ def test_what_cannot_be_learnt_is_refused():
         learnt(replace(QUICK, rounds=1), Nowhere(basic=1e30))
 
 
+def everything(made):
+    """Weights, experience and rounds as one list of arrays."""
+    weights = [value.numpy() for value in made.network.state_dict().values()]
+    return [*weights, *vars(made.experience).values(), np.array(made.rounds)]
+
+
+def killed_and_resumed(monkeypatch, folder, run, at):
+    """What comes of a run that is killed in a round and begun again."""
+    whole_round = soft_q._Learner.round
+
+    def killed(self, number):
+        if number == at:
+            raise KeyboardInterrupt
+        return whole_round(self, number)
+
+    monkeypatch.setattr(soft_q, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(soft_q._Learner, "round", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder)
+    done = list[int]()
+
+    def counted(self, number):
+        done.append(number)
+        return whole_round(self, number)
+
+    monkeypatch.setattr(soft_q._Learner, "round", counted)
+    return run(folder), done
+
+
+@pytest.mark.parametrize("averaging", [1.0, 0.1])
+@pytest.mark.parametrize("practised", [True, False])
+def test_a_killed_learning_goes_on_from_its_checkpoint_to_the_same_bits(
+    averaging, practised, monkeypatch, tmp_path
+):
+    schedule = replace(QUICK, rounds=5, averaging=averaging, episode=5)
+    given = retained(np.random.default_rng(0), np.ones(400))
+
+    def run(folder):
+        return learn_soft_q(
+            schedule, 7, network(), LINE, above=[right_half()], folder=folder,
+            **({"surroundings": Nowhere(reward=1.0)} if practised else {"experience": given}),
+        )  # fmt: skip
+
+    whole = run(None)
+    resumed, done = killed_and_resumed(monkeypatch, tmp_path, run, at=3)
+
+    assert done == [2, 3, 4]
+    pairs = list(zip(everything(whole), everything(resumed), strict=True))
+    assert all(np.array_equal(one, other) for one, other in pairs)
+    done.clear()
+    again = run(tmp_path)
+    assert done == []
+    assert np.array_equal(values(again), values(whole))
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    few = replace(QUICK, rounds=2)
+    learnt(few, folder=tmp_path)
+
+    with pytest.raises(DataError, match="the checkpoint is of another run: its seed is 0"):
+        learnt(few, folder=tmp_path, seed=1)
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [({"rounds": 0}, "rounds is 0; expected 1 or more"), ({"trace": 1.1}, "trace is 1.1"),
@@ -288,8 +352,6 @@ def test_a_schedule_out_of_range_is_refused(wrong, told):
 
 
 def test_progress_is_told_round_by_round(monkeypatch):
-    from assay.systems.policy_composition import soft_q
-
     told = []
     monkeypatch.setattr(
         soft_q, "task", type("T", (), {"progress": lambda _, *given: told.append(given)})

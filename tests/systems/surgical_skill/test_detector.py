@@ -18,7 +18,7 @@ from assay.systems.surgical_skill.detector import Detector, DetectorConfig, Head
 from assay.systems.surgical_skill.folders import load_detector, save_detector
 from assay.systems.surgical_skill.predict import predict
 from assay.systems.surgical_skill.targets import Targets, targets_of
-from assay.systems.surgical_skill.train import train_detector
+from assay.systems.surgical_skill.train import _state_weights, train_detector
 
 SMALL = {"width": 8, "batch": 8, "worst": 3, "seed": 5}
 
@@ -222,6 +222,33 @@ def test_the_losses_are_those_of_the_paper():
     np.testing.assert_allclose(torch.stack([*found]), expected, rtol=1e-4)
     total = expected[0] + 0.1 * expected[1] + expected[2] + expected[3]
     np.testing.assert_allclose(found.total, total, rtol=1e-4)
+
+
+def test_a_state_that_weighs_more_loses_more():
+    truth = Boxes.of([0, 0, 1], [0, 1, 1], [[4, 4, 30, 30], [30, 20, 9, 9], [8, 9, 25, 7]],
+                     state=[1, UNKNOWN, 0])  # fmt: skip
+    wanted = targets_of(truth, 2, 48, 64)
+    random = torch.Generator().manual_seed(1)
+    shapes = ((2, 2, 12, 16), (2, 2, 2, 12, 16), (2, 2, 2, 12, 16), (2, 2, 2, 12, 16))
+    heads = Heads(*(torch.randn(shape, generator=random) for shape in shapes))
+    plain = losses(heads, wanted)
+
+    weighed = losses(heads, wanted, torch.tensor([[9.0, 3.0], [0.5, 9.0]]))
+
+    torch.testing.assert_close(weighed.state, plain.state * torch.tensor([3.0, 0.5]))
+    torch.testing.assert_close(weighed[:3], plain[:3])
+
+
+def test_states_weigh_so_that_all_of_a_class_count_alike():
+    """Three needles are held, one is dropped, one nobody knows; all drivers are right."""
+    boxes = Boxes.of([0] * 7, [1, 1, 1, 1, 1, 0, 0], [[0, 0, 9, 9]] * 7,
+                     state=[0, 0, 1, 0, UNKNOWN, 1, 1])  # fmt: skip
+
+    weights = _state_weights(boxes)
+
+    torch.testing.assert_close(weights[1], torch.tensor([4 / (2 * 3), 4 / 2]))
+    assert float(weights[0, 1]) == 1
+    assert bool(torch.isfinite(weights).all())
 
 
 def test_a_perfect_network_loses_nothing_but_for_the_heat_beside_the_centres():

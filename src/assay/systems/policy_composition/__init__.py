@@ -9,6 +9,9 @@ SYSTEM = System(
     studies={
         "oracle": "assay.systems.policy_composition.study:oracle",
         "adapt": "assay.systems.policy_composition.study_adapt:adapt",
+        "compose": "assay.systems.policy_composition.study_compose:compose",
+        "offline": "assay.systems.policy_composition.study_offline:offline",
+        "arm": "assay.systems.policy_composition.study_arm:arm",
         "epsilon": "assay.systems.policy_composition.study_epsilon:epsilon",
         "priorities": "assay.systems.policy_composition.study_priorities:priorities",
     },

@@ -70,6 +70,7 @@ def learn(
     temperature: PositiveFloat = 1.0,
     discount: Discount = 0.99,
     sigma: Annotated[float, Field(ge=0, lt=10)] = 0.0,
+    retained: PositiveInt = 1024,
     seed: Seed,
 ) -> Practised:
     """Learn one task of point navigation with every action allowed.
@@ -84,9 +85,11 @@ def learn(
         temperature: In the unit of the rewards.
         discount: Of later rewards.
         sigma: Standard deviation of the noise of a step.
+        retained: Strips of 25 transitions that are retained, the latest.
         seed: Of weights, proposals, actions and noise.
     """
     schedule = _schedule(updates, trace, temperature, discount, environment_steps=environment_steps)
+    schedule = replace(schedule, retained=retained)
     agent = _new_agent(task, schedule, width, depth, seed)
     return _practise(agent, schedule, seed, PointSurroundings(task, sigma))
 
@@ -283,13 +286,13 @@ def _practise(
     from assay.systems.policy_composition.agents import save_agent
     from assay.systems.policy_composition.soft_q import learn_soft_q
 
+    folder = running_step().scratch()
     learnt = learn_soft_q(
         schedule, seed, agent.network, agent.actions(), surroundings=surroundings,
-        experience=experience, above=levels,
+        experience=experience, above=levels, folder=folder / "checkpoints",
     )  # fmt: skip
-    folder = running_step().scratch() / "agent"
-    save_agent(folder, agent)
-    return Practised(folder, learnt.experience, _curve(learnt))
+    save_agent(folder / "agent", agent)
+    return Practised(folder / "agent", learnt.experience, _curve(learnt))
 
 
 def _curve(learnt: "Learnt") -> Records:

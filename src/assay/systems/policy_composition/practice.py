@@ -1,6 +1,6 @@
 """Practice in many environments at once, inside what higher levels allow, and its schedule."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,9 +9,13 @@ import numpy as np
 from assay.errors import ParameterError
 from assay.systems.policy_composition.actions import ActionSet
 from assay.systems.policy_composition.experience import Experience
-from assay.systems.policy_composition.indifference import IndifferenceSpace, PriorityStack, pick
+from assay.systems.policy_composition.indifference import (
+    IndifferenceSpace,
+    PriorityStack,
+    Quality,
+    pick,
+)
 from assay.systems.policy_composition.proposals import evenly, log_mean_exp
-from assay.systems.policy_composition.q_network import Quality
 from assay.systems.policy_composition.surroundings import Surroundings
 
 __all__ = ["Offer", "Practice", "Prospects", "Schedule"]
@@ -132,6 +136,16 @@ class Practice:
         self.states = surroundings.begin(schedule.environments, rng)
         self.prospects = offer(self.states)
         self.ages = rng.integers(schedule.episode, size=schedule.environments)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything but the random numbers that the next strip depends on, by name."""
+        offered = {f"here.{name}": value for name, value in self.prospects._asdict().items()}
+        return {"here.states": self.states, "here.ages": self.ages, **offered}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go back to where a state was taken; names of others may stand beside its own."""
+        self.states, self.ages = state["here.states"], state["here.ages"]
+        self.prospects = Prospects(*(state[f"here.{name}"] for name in Prospects._fields))
 
     def strips(self, q: Quality) -> tuple[Experience, Prospects]:
         """A strip of every environment, with what the next states offer."""

@@ -34,8 +34,13 @@ class QNetwork(nn.Module):
         self.scale = scale
 
     def forward(self, states: Tensor, actions: Tensor) -> Tensor:
-        """Values ``[batch, K]`` of actions ``[batch or 1, K, axes]`` in states ``[batch, ...]``."""
-        flow = torch.tanh(self.of_state(states / self.scale)[:, None] + self.of_action(actions))
+        """Values ``[batch, K]`` of actions ``[batch or 1, K, axes]`` in states ``[batch, ...]``.
+
+        Of one action ``[batch, axes]`` in each state they are ``[batch]``.
+        """
+        seen = self.of_state(states / self.scale)
+        seen = seen[:, None] if actions.ndim == 3 else seen
+        flow = torch.tanh(seen + self.of_action(actions))
         for layer in self.hidden:
             flow = torch.tanh(layer(flow))
         return self.out(flow)[..., 0]

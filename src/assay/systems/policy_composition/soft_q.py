@@ -6,6 +6,9 @@ meanwhile, and fits the network to them. News travels along a strip by traces (s
 `experience.trace_targets`), so tens of rounds do what takes thousands of updates one step at a
 time. Without environments the same rounds learn from retained experience alone.
 
+Every few rounds all that the next ones depend on is written down, random numbers and retained
+experience among it, so what was killed goes on to the same bits.
+
 The soft value of a state is the log of the mean of exp(Q) over the *box*, in which forbidden
 actions count with weight zero, as in the oracle: a state that leaves few actions is worth less.
 
@@ -14,8 +17,11 @@ proposals; inside a mask, Rietz et al. 2024 (public code), but for its defects.
 """
 
 import copy
-from collections.abc import Sequence
-from typing import NamedTuple
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +29,7 @@ from torch import Tensor, nn
 
 from assay.core.task import task
 from assay.errors import ParameterError, StepError
+from assay.parts.training.checkpoints import Checkpoints
 from assay.parts.training.torch_state import own_threads
 from assay.systems.policy_composition.actions import ActionSet
 from assay.systems.policy_composition.experience import (
@@ -38,6 +45,11 @@ from assay.systems.policy_composition.q_network import QNetwork, Quality, tensor
 from assay.systems.policy_composition.surroundings import Surroundings
 
 __all__ = ["Learning", "Learnt", "learn_soft_q"]
+
+CHECKPOINT_EVERY = 20
+"""Rounds."""
+ADAM = ("step", "exp_avg", "exp_avg_sq")
+"""What the optimiser keeps of every weight."""
 
 
 class Learning(NamedTuple):
@@ -70,6 +82,7 @@ def learn_soft_q(
     surroundings: Surroundings | None = None,
     experience: Experience | None = None,
     above: Sequence[IndifferenceSpace] = (),
+    folder: Path | None = None,
 ) -> Learnt:
     """Learn what actions are worth, with only the allowed ones here and in all later states.
 
@@ -82,6 +95,8 @@ def learn_soft_q(
         experience: Retained experience, with this task's rewards. Transitions whose action the
             levels above forbid must not be kept.
         above: Levels of higher priority, which stay as they are.
+        folder: Where checkpoints are, one every 20 rounds; learning goes on from the last one. If
+            not given, nothing is written.
 
     Returns:
         The network, and the experience that is retained.
@@ -90,6 +105,7 @@ def learn_soft_q(
         ParameterError: If there is nothing to learn from, or strips to practise have another length
             than those retained.
         StepError: If values become infinite.
+        DataError: If the checkpoints are of another run.
     """
     if surroundings is None and (experience is None or not experience.kept.any()):
         raise ParameterError("nothing to learn from", accepted="surroundings, or kept experience")
@@ -103,11 +119,29 @@ def learn_soft_q(
     offer = Offer(actions, above, schedule.proposals, rng)
     with own_threads(1):
         learner = _Learner(schedule, offer, network, rng, surroundings, experience)
-        rounds = []
-        for number in range(schedule.rounds):
-            rounds.append(learner.round(number))
-            task().progress(number + 1, schedule.rounds, "rounds")
-    return Learnt(network, learner.retained[0], rounds)
+        kept = None
+        if folder is not None:
+            kept = Checkpoints(folder, _identity(schedule, seed, network, surroundings, above))
+            learner.restore(kept.load() or {})
+        for number in range(len(learner.rounds), schedule.rounds):
+            learner.rounds.append(learner.round(number))
+            done = number + 1
+            if kept is not None and (done % CHECKPOINT_EVERY == 0 or done == schedule.rounds):
+                kept.save(done, learner.state())
+            task().progress(done, schedule.rounds, "rounds")
+    return Learnt(network, learner.retained[0], learner.rounds)
+
+
+def _identity(
+    schedule: Schedule, seed: int, network: QNetwork, surroundings: Surroundings | None,
+    above: Sequence[IndifferenceSpace],
+) -> dict[str, Any]:  # fmt: skip
+    """What a run must share with a checkpoint to go on from it."""
+    return {
+        "schedule": asdict(schedule), "seed": seed, "practice": surroundings is not None,
+        "weights": {name: list(each.shape) for name, each in network.named_parameters()},
+        "levels": [level.name for level in above],
+    }  # fmt: skip
 
 
 def _nothing_yet(schedule: Schedule, network: QNetwork) -> tuple[Experience, Prospects]:
@@ -143,8 +177,47 @@ class _Learner:
             self.retained = _nothing_yet(schedule, network)
         else:
             self.retained = experience, _ahead(experience, offer)
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate)
+        rate = schedule.learning_rate
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
         self.target = copy.deepcopy(network)
+        self.rounds = list[Learning]()
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next round depends on, and what the rounds so far did."""
+        found: dict[str, Any] = {
+            "rounds": np.array(self.rounds, float).reshape(-1, len(Learning._fields)),
+            "random": np.frombuffer(json.dumps(self.rng.bit_generator.state).encode(), np.uint8),
+        }
+        if self.practice is not None:
+            experience, ahead = self.retained
+            strips = {f.name: getattr(experience, f.name) for f in fields(experience)}
+            found |= self.practice.state() | strips | ahead._asdict()
+        tensors = {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
+        for name, weights in self.target.state_dict().items():
+            tensors[f"target.{name}"] = weights
+        for name, weights in self.network.named_parameters():
+            tensors[f"network.{name}"] = weights.detach()
+            for key, value in self.optimiser.state[weights].items():
+                tensors[f"optimiser.{key}.{name}"] = value
+        return tensors
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to where a state was taken; nothing is done for an empty one."""
+        if not state:
+            return
+        found = {name: value.numpy() for name, value in state.items()}
+        steps = found["rounds"].tolist()
+        self.rounds = [Learning(loss, int(taken)) for loss, taken in steps]
+        self.rng.bit_generator.state = json.loads(found["random"].tobytes())
+        if self.practice is not None:
+            self.practice.restore(found)
+            strips = Experience(**{f.name: found[f.name] for f in fields(Experience)})
+            self.retained = strips, Prospects(*(found[name] for name in Prospects._fields))
+        self.target.load_state_dict({n: state[f"target.{n}"] for n in self.target.state_dict()})
+        for name, weights in self.network.named_parameters():
+            weights.data.copy_(state[f"network.{name}"])
+            kept = {key: state[f"optimiser.{key}.{name}"] for key in ADAM}
+            self.optimiser.state[weights] = kept
 
     def round(self, number: int) -> Learning:
         """Practise, work out targets, fit."""
@@ -203,8 +276,7 @@ class _Learner:
     ) -> float:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
-        found = self.network(states, actions[:, None])[:, 0]
-        loss = nn.functional.mse_loss(found, targets)
+        loss = nn.functional.mse_loss(self.network(states, actions), targets)
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()

@@ -9,6 +9,10 @@ SYSTEM = System(
     "Representations in Noisy Environments, ICMI, arXiv 2211.03587",
     studies={
         "sensors": "assay.systems.product_of_experts.study:sensors",
+        "hand_pose": "assay.systems.product_of_experts.study_hand_pose:hand_pose",
+        "surgical_segmentation": "assay.systems.product_of_experts.study_surgical:segmentation",
+        "missing_modalities": "assay.systems.product_of_experts.study_missing:missing_modalities",
+        "ablation": "assay.systems.product_of_experts.study_ablation:ablation",
     },
     main="sensors",
     extra="multimodal",

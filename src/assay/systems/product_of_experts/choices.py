@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-__all__ = ["ObjectiveName", "PriorName", "WeightingName"]
+__all__ = ["CredibilityName", "ObjectiveName", "PriorName", "WeightingName"]
 
-WeightingName = Literal["learned", "static", "entropy", "uniform", "poe", "moe", "mopoe"]
+WeightingName = Literal["learned", "static", "entropy", "uniform", "poe", "moe", "mopoe", "gated"]
 PriorName = Literal["none", "fixed", "weighted"]
+CredibilityName = Literal["own", "shared", "stopped"]
 ObjectiveName = Literal["elbo", "likelihood"]

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from assay.systems.product_of_experts.fusion import Experts
     from assay.systems.product_of_experts.predict import Prediction
 
-__all__ = ["burst", "error_by_noise", "misplaced_share", "missing_sensors"]
+__all__ = [
+    "Compared", "Measuring", "among_sensors", "burst", "error_by_noise", "misplaced_share",
+    "missing_sensors",
+]  # fmt: skip
 
 FIRST_SENSOR = 0  # noise is added to it, and it fails
 LEVEL = 0.95
@@ -120,7 +123,7 @@ def _measures(compared: Compared) -> Iterator[tuple[str, float, str]]:
     yield "coverage", float(inside.mean()), "1"
     yield "coverage_gap", abs(float(inside.mean()) - LEVEL), "1"
     yield "credibility", float(found.credibility[FIRST_SENSOR].mean()), "1"
-    yield "share", float(_among_sensors(found.share)[FIRST_SENSOR].mean()), "1"
+    yield "share", float(among_sensors(found.share)[FIRST_SENSOR].mean()), "1"
     yield "optimal_share", float(best.share[FIRST_SENSOR].mean()), "1"
     yield "misplaced_share", misplaced_share(found.share, best.share), "1"
 
@@ -138,10 +141,10 @@ def misplaced_share(
         >>> misplaced_share(np.array([[[0.3]], [[0.3]]]), np.array([[[1.0]], [[0.0]]]))
         0.5
     """
-    return float(0.5 * np.abs(_among_sensors(share) - best).sum(0).mean())
+    return float(0.5 * np.abs(among_sensors(share) - best).sum(0).mean())
 
 
-def _among_sensors(share: np.ndarray) -> np.ndarray:
+def among_sensors(share: np.ndarray) -> np.ndarray:
     """Shares of what the sensors contribute, the prior left out; 0 where that is nothing."""
     total = share.sum(0)
     return share / np.where(total > 0, total, 1.0)

@@ -11,11 +11,13 @@ Every way to weigh is a value of `WEIGHTINGS`:
 | poe       | product of q_m                                               | all 1                |
 | moe       | mixture of the q_m in equal parts                            | 1/M, as its parts    |
 | mopoe     | mixture of the products of every subset, in equal parts      | part of the subsets  |
+| gated     | product of q_m^a_m, a = sigmoid of the scores                | from 0 to 1, any sum |
 
 Weights hold per latent dimension; in a mixture, that of a modality is the part of the components
-that it is in. *learned* is the paper's: scores come from a network that sees
-the input. *static* is the free parameter of a maintained library, which does not. *entropy* weighs
-by a = 0.5 (log variance of the prior - log variance of the expert), the entropy from prior to
+that it is in. *learned* is the paper's: scores come from a network that sees the input. *gated*
+takes the same scores one by one, so that no modality loses what another gains. *static* is the free
+parameter of a maintained library, which does not see the input. *entropy* weighs by
+a = 0.5 (log variance of the prior - log variance of the expert), the entropy from prior to
 posterior (Cao and Fleet 2014), here divided by the sum so that evidence is not counted twice, and
 0.01 nat at least, which leaves an expert wider than the prior next to nothing beside one that is
 not; where all are wider they share equally.
@@ -78,6 +80,7 @@ WEIGHTINGS: Mapping[str, Weighting] = {
         Weighting("poe"),
         Weighting("moe", kind="mixture", largest=1),
         Weighting("mopoe", kind="mixture"),
+        Weighting("gated", scores="input"),
     )
 }
 
@@ -89,7 +92,7 @@ class Experts(NamedTuple):
         mean: Means ``[modality batch latent]``.
         logvar: Log-variances, taken within `LOGVAR_LIMITS` ``[modality batch latent]``.
         present: Which modality is there ``[modality batch]``.
-        scores: Logits of *learned*, weights of *static*; of no use to the others
+        scores: Logits of *learned* and *gated*, weights of *static*; of no use to the others
             ``[modality batch latent]``.
         prior_score: Logit of a weighted prior ``[latent]``; 0 if not given.
     """
@@ -210,6 +213,8 @@ def _log_weights(experts: Experts, how: Weighting, prior: PriorName) -> tuple[Te
         found = torch.zeros_like(experts.mean)
     elif how.name == "static":
         found = _given(experts, how).clamp(LEAST_WEIGHT, 1.0).log()
+    elif how.name == "gated":
+        found = torch.nn.functional.logsigmoid(_given(experts, how))
     else:
         competing = _own_prior_score(experts, nothing) if prior == "weighted" else None
         found, won = _competing(_scores(experts, how), absent, competing)

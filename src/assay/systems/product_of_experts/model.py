@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from assay.errors import DataError, ParameterError
-from assay.systems.product_of_experts.choices import PriorName
+from assay.systems.product_of_experts.choices import CredibilityName, PriorName
 from assay.systems.product_of_experts.fusion import Experts, Fused, fuse, weighting_named
 
 __all__ = ["FusionModel", "Seen", "perceptron", "sensor_model"]
@@ -45,7 +45,8 @@ class FusionModel(nn.Module):
         latent: Size of the latent state.
         weighting: A name of `fusion.WEIGHTINGS`.
         prior: Whether the standard normal is an expert too.
-        sizes: Numbers of each modality that is a vector, by name; the others are not checked.
+        sizes: Numbers of each modality that is a vector, shape of a sample of any other, by name;
+            what is not named is not checked.
 
     Raises:
         ParameterError: If the parts do not fit together.
@@ -60,7 +61,7 @@ class FusionModel(nn.Module):
         latent: int,
         weighting: str = "learned",
         prior: PriorName = "none",
-        sizes: Mapping[str, int] | None = None,
+        sizes: Mapping[str, int | tuple[int, ...]] | None = None,
     ) -> None:
         super().__init__()
         scores = weighting_named(weighting).scores
@@ -73,7 +74,10 @@ class FusionModel(nn.Module):
             )
         self.latent, self.weighting = latent, weighting
         self.prior: PriorName = prior
-        self.sizes = dict(sizes or {})
+        self.sizes = {
+            name: (size,) if isinstance(size, int) else tuple(size)
+            for name, size in (sizes or {}).items()
+        }
         self.encoders = nn.ModuleDict(encoders)
         self.credibility = nn.ModuleDict({name: credibility[name] for name in wanted})
         self.decoders = nn.ModuleDict(decoders)
@@ -156,10 +160,10 @@ class FusionModel(nn.Module):
 
     def _require_sizes(self, seen: Seen) -> None:
         for name, size in self.sizes.items():
-            if seen.inputs[name].shape[1:] != (size,):
+            if seen.inputs[name].shape[1:] != size:
                 raise DataError(
                     f"samples of {tuple(seen.inputs[name].shape[1:])} numbers",
-                    where=f"modality {name!r}", accepted=f"({size},)",
+                    where=f"modality {name!r}", accepted=f"{size}",
                 )  # fmt: skip
 
 
@@ -205,9 +209,17 @@ class _Perceptron(nn.Module):
 
 
 def sensor_model(
-    sensors: Mapping[str, int], *, latent: int, width: int, weighting: str, prior: PriorName
+    sensors: Mapping[str, int],
+    *,
+    latent: int,
+    width: int,
+    weighting: str,
+    prior: PriorName,
+    credibility: CredibilityName = "own",
+    scalar: bool = False,
+    state: int = 0,
 ) -> FusionModel:
-    """A model of sensors that are vectors, whose latent state is what is wanted itself.
+    """A model of sensors that are vectors.
 
     Args:
         sensors: Numbers of each sensor, by name.
@@ -215,12 +227,25 @@ def sensor_model(
         width: Width of every net.
         weighting: A name of `fusion.WEIGHTINGS`.
         prior: Whether the standard normal is an expert too.
+        credibility: Where scores come from, see `credibility.credibility_net`.
+        scalar: Whether a sensor has one score, or one for each dimension.
+        state: Size of the state, which a linear map tells from the latent one; 0 where the latent
+            state is what is wanted itself.
     """
+    from assay.systems.product_of_experts.credibility import credibility_net
+
     trusted = sensors if weighting_named(weighting).scores == "input" else {}
+    encoders = {name: perceptron(size, 2 * latent, width) for name, size in sensors.items()}
+    scores = {
+        name: credibility_net(
+            credibility, encoders[name], inputs=size, latent=latent, width=width, scalar=scalar
+        )
+        for name, size in trusted.items()
+    }
     return FusionModel(
-        {name: perceptron(size, 2 * latent, width) for name, size in sensors.items()},
-        {name: perceptron(size, latent, width) for name, size in trusted.items()},
-        {"state": nn.Identity()},
+        encoders,
+        scores,
+        {"state": nn.Linear(latent, state) if state else nn.Identity()},
         latent=latent,
         weighting=weighting,
         prior=prior,

@@ -36,7 +36,7 @@ class Prediction(NamedTuple):
 
 
 def seen_of(
-    inputs: dict[str, Float[np.ndarray, "sample _"]], present: Bool[np.ndarray, "sample modality"]
+    inputs: dict[str, Float[np.ndarray, "sample ..."]], present: Bool[np.ndarray, "sample modality"]
 ) -> Seen:
     """Arrays of any kind of numbers as a model takes them."""
     there = torch.from_numpy(np.ascontiguousarray(present.T))

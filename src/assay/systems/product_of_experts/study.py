@@ -8,13 +8,14 @@ from assay.core.estimands import mean, ratio, trend
 from assay.core.study import Study
 from assay.core.workflow import Workflow
 from assay.systems.product_of_experts import data
-from assay.systems.product_of_experts.choices import ObjectiveName, WeightingName
+from assay.systems.product_of_experts.choices import ObjectiveName
 from assay.systems.product_of_experts.evaluate import burst, error_by_noise, missing_sensors
 from assay.systems.product_of_experts.train import train_fusion
 
 PAPER = "Joshi et al. 2022, abstract"
 CLOSED = "this study: the posterior of linear sensors with normal noise, in closed form"
 OWN = "this study"
+WEIGHTINGS = ["learned", "static", "entropy", "uniform", "poe", "moe", "mopoe"]
 NOISY: dict[str, Any] = {"training": "noisy"}
 ONE: dict[str, Any] = {**NOISY, "noised": "one"}
 ELBO: dict[str, Any] = {**NOISY, "objective": "elbo"}
@@ -39,7 +40,7 @@ def sensors() -> Study:
         sensors_workflow(),
         title="Does a fusion learn whom to trust, and what is it worth beside a plain product?",
         decisions={
-            "weighting": sweep("fit.weighting", list(get_args(WeightingName))),
+            "weighting": sweep("fit.weighting", WEIGHTINGS),
             "objective": sweep("fit.objective", list(get_args(ObjectiveName))),
             "training": {
                 "noisy": [

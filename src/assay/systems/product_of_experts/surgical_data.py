@@ -1,5 +1,7 @@
 """Rendered surgical scenes in a manifest's folder. SYNTHETIC."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +12,17 @@ from assay.core.component import Seed, component
 from assay.core.task import task
 from assay.errors import ParameterError
 from assay.systems.product_of_experts.flow_files import write_flo
-from assay.systems.product_of_experts.manifest import Entry, write_manifest
+from assay.systems.product_of_experts.manifest import (
+    Entry,
+    read_manifest,
+    write_manifest,
+)
 from assay.systems.product_of_experts.pictures import write_png
 from assay.systems.product_of_experts.surgical_scene import Frame, sequence
 
-__all__ = ["rendered_surgery"]
+__all__ = ["MODALITIES", "rendered_surgery", "surgical_samples"]
 
+MODALITIES = ("rgb", "flow", "depth", "render")
 Share = Annotated[float, Field(ge=0, lt=1)]
 README = """SYNTHETIC surgical scenes, drawn by a program: instruments over tissue.
 
@@ -112,3 +119,44 @@ def _write(root: Path, name: str, split: str, group: str, frame: Frame) -> Entry
     target = root / "target" / f"{name}.png"
     write_png(target, frame.mask)
     return Entry(name, split, group, files, target)
+
+
+@component(version="1", requires=("numpy",))
+def surgical_samples(scenes: Path, *, modalities: list[str] = [*MODALITIES]) -> Path:  # noqa: B006
+    """Scenes as a model of images takes them: arrays with their channels first.
+
+    Args:
+        scenes: A folder as `rendered_surgery` writes it.
+        modalities: Which of ``rgb``, ``flow``, ``depth`` and ``render`` to take.
+
+    Returns:
+        A folder with a manifest, pictures and masks as they were, flow ``[2 height width]`` and
+        depth ``[1 height width]``.
+
+    Raises:
+        ParameterError: If there is no modality, or no such one.
+    """
+    unknown = next((name for name in modalities if name not in MODALITIES), None)
+    if unknown is not None or not modalities:
+        raise ParameterError(
+            f"modality {unknown!r}" if unknown else "no modality",
+            where="surgical_samples.modalities", accepted=", ".join(MODALITIES),
+        )  # fmt: skip
+    root = task().scratch() / "surgical_samples"
+    for name in (*modalities, "target"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    entries = []
+    for entry in read_manifest(scenes / "manifest.jsonl").entries:
+        files = {name: root / name / entry.files[name].name for name in modalities}
+        for name, file in files.items():
+            if file.suffix == ".npy":
+                values = np.load(entry.files[name])
+                turned = values[None] if name == "depth" else np.moveaxis(values, -1, 0)
+                np.save(file, np.ascontiguousarray(turned))
+            else:
+                shutil.copyfile(entry.files[name], file)
+        target = root / "target" / f"{entry.id}.png"
+        shutil.copyfile(scenes / "target" / target.name, target)
+        entries.append(replace(entry, files=files, target=target))
+    write_manifest(root, entries)
+    return root

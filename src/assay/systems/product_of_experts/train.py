@@ -9,7 +9,13 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from assay.core.component import Seed, component
 from assay.core.records import Records
 from assay.core.task import task
-from assay.systems.product_of_experts.choices import ObjectiveName, PriorName, WeightingName
+from assay.errors import ParameterError
+from assay.systems.product_of_experts.choices import (
+    CredibilityName,
+    ObjectiveName,
+    PriorName,
+    WeightingName,
+)
 from assay.systems.product_of_experts.data import Readings, Sensors, sensor_inputs
 
 if TYPE_CHECKING:
@@ -31,13 +37,16 @@ class Fit(NamedTuple):
     records: Records
 
 
-@component(version="2", requires=("numpy", "safetensors", "torch"))
+@component(version="3", requires=("numpy", "safetensors", "torch"))
 def train_fusion(
     sensors: Sensors,
     readings: Readings,
     *,
     weighting: WeightingName = "learned",
     prior: PriorName = "fixed",
+    credibility: CredibilityName = "own",
+    scalar: bool = False,
+    latent: Annotated[int, Field(ge=0, le=1000)] = 0,
     objective: ObjectiveName = "elbo",
     output_sd: PositiveFloat = 0.2,
     beta: Annotated[float, Field(ge=0)] = 1.0,
@@ -57,6 +66,11 @@ def train_fusion(
         readings: What to train on.
         weighting: How the experts are joined.
         prior: Whether the prior is one of them, and with which weight.
+        credibility: Where the scores of *learned* and *gated* come from: networks of their own, or
+            heads on the encoders, with a gradient into them or without (stopped).
+        scalar: Whether a sensor has one score, or one for each dimension.
+        latent: Size of the latent state, which a linear map decodes where it is not that of the
+            state, with ``elbo`` only; 0 for that of the state.
         objective: ``elbo``, the loss of a variational autoencoder, or ``likelihood`` of the known
             state.
         output_sd: Standard deviation of the state around the latent one, of ``elbo``.
@@ -69,6 +83,9 @@ def train_fusion(
         batch: Samples of a step.
         rate: Highest learning rate.
         seed: Seed of weights, order and draws.
+
+    Raises:
+        ParameterError: If the likelihood is asked for of a latent state of another size.
     """
     from assay.parts.training.fit import fit
     from assay.parts.training.recipe import Recipe
@@ -78,9 +95,17 @@ def train_fusion(
 
     inputs = sensor_inputs(sensors, readings)
     aim = _objective(objective, output_sd, beta, beta_warm_up, unimodal, random_subsets)
+    latent = latent or sensors.latent
+    if latent != sensors.latent and objective == "likelihood":
+        raise ParameterError(
+            f"{latent} numbers and the objective likelihood", where="train_fusion.latent",
+            accepted=f"{sensors.latent}, as the state has, or the objective elbo",
+        )  # fmt: skip
     of = Configuration(
         sensors={name: values.shape[1] for name, values in inputs.items()},
-        latent=sensors.latent, width=width, weighting=weighting, prior=prior,
+        latent=latent, width=width, weighting=weighting, prior=prior,
+        credibility=credibility, scalar=scalar,
+        state=0 if latent == sensors.latent else sensors.latent,
         output_sd=output_sd if objective == "elbo" else 0.0, noise_seen=_noise_seen(readings),
         trained={"objective": objective, "samples": len(readings.state), "steps": steps,
                  "batch": batch, "rate": rate, "seed": seed},

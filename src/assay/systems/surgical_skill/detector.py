@@ -168,7 +168,9 @@ class Losses(NamedTuple):
         return self.heat + SIZE_WEIGHT * self.size + self.offset + self.state
 
 
-def losses(heads: Heads, targets: Targets) -> Losses:
+def losses(
+    heads: Heads, targets: Targets, state_weights: Float[Tensor, "class state"] | None = None
+) -> Losses:
     """How far a network is from its targets (Zhou et al. 2019, equations 1 to 3).
 
     The focal loss of the heatmaps, less where a cell is near a centre, and at the centres the
@@ -177,6 +179,7 @@ def losses(heads: Heads, targets: Targets) -> Losses:
     Args:
         heads: What the network says.
         targets: What is wanted.
+        state_weights: What an object in each state counts in the cross-entropy; 1 if not given.
     """
     heat, size, offset, state = (torch.from_numpy(t).to(heads.heat.device) for t in targets)
     p = heads.heat.sigmoid()
@@ -194,6 +197,8 @@ def losses(heads: Heads, targets: Targets) -> Losses:
 
     logits = heads.state[image, label, :, y, x]
     entropy = F.cross_entropy(logits, state[at], ignore_index=UNKNOWN, reduction="none")
+    if state_weights is not None:
+        entropy = entropy * state_weights[label, state[at].clamp_min(0)]
     return Losses(focal, apart(heads.size, size), apart(heads.offset, offset), per_frame(entropy))
 
 

@@ -114,7 +114,7 @@ class Failure:
 
     Attributes:
         frame: Its number.
-        loss: Its share of what was minimised, before the division by the number of objects.
+        loss: The sum of its losses, every state counting as it is.
         objects: Objects in it.
         missed: Objects that no box of their class with a score from .3 overlaps by half.
         invented: Boxes with such a score that overlap no object of their class by half.

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -19,7 +20,7 @@ from assay.core.component import Seed, component
 from assay.core.records import Records
 from assay.core.task import task
 from assay.errors import DataError, ParameterError
-from assay.parts.detection.boxes import Boxes
+from assay.parts.detection.boxes import UNKNOWN, Boxes
 from assay.systems.surgical_skill.classes import STATES
 from assay.systems.surgical_skill.folders import save_detector
 from assay.systems.surgical_skill.predict import Failure, failures_in
@@ -93,7 +94,7 @@ class DetectorFit(NamedTuple):
     failures: list[Failure]
 
 
-@component(version="1", requires=("numpy", "safetensors", "torch"))
+@component(version="2", requires=("numpy", "safetensors", "torch"))
 def train_detector(
     frames: np.ndarray,
     truth: Boxes,
@@ -107,6 +108,7 @@ def train_detector(
     rate: Annotated[float, Field(gt=0, le=0.1)] = 8e-3,
     augment: bool = True,
     patch: Annotated[int, Field(ge=0, le=4096)] = 0,
+    balanced: bool = True,
     worst: Annotated[int, Field(ge=0, le=1000)] = 20,
     seed: Seed,
 ) -> DetectorFit:
@@ -126,6 +128,7 @@ def train_detector(
         rate: Highest learning rate.
         augment: Whether frames are mirrored, scaled, shifted and lit otherwise at random.
         patch: Side of the squares to train on, in pixels; whole frames if 0.
+        balanced: Whether all states of a class count alike, however rare one is.
         worst: How many of the worst frames are listed.
         seed: Seed of weights, order and what frames look like.
 
@@ -150,16 +153,18 @@ def train_detector(
         precision="auto", checkpoint_every=100,
     )  # fmt: skip
     batches = _batches(frames, truth, used, config, min_overlap, batch, augment, patch, seed)
-    scratch = task().scratch()
+    weights = _state_weights(by_frame(truth)(used)) if balanced else None
+    scratch, loss = task().scratch(), partial(_loss, weights=weights)
     with own_threads(task().threads):
-        plan = _plan(model, batches, steps)
+        plan = _plan(model, batches, loss, steps)
     task().event("note", text=plan.in_words(task().threads), **asdict(plan))
-    fitted = fit(model, batches, _loss, recipe, folder=scratch / "checkpoints", seed=seed)
+    fitted = fit(model, batches, loss, recipe, folder=scratch / "checkpoints", seed=seed)
     with own_threads(task().threads):
         failures = failures_in(model, frames, truth, used, min_overlap=min_overlap, batch=batch)
     trained = {"frames": len(used), "height": frames.shape[1], "width": frames.shape[2],
                "steps": steps, "batch": batch, "rate": rate, "augment": augment, "patch": patch,
-               "min_overlap": min_overlap, "seed": seed, "torch": torch.__version__}  # fmt: skip
+               "balanced": balanced, "min_overlap": min_overlap, "seed": seed,
+               "torch": torch.__version__}  # fmt: skip
     save_detector(scratch / "model", model, trained)
     kept = ("training_loss", "parameters")
     records = Records(r for r in fitted.records() if r["measure"] in kept)
@@ -316,16 +321,36 @@ def _light(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
 # -- a step --------------------------------------------------------------------------------------
 
 
-def _loss(model: Any, batch: _Batch) -> "Loss":
+def _state_weights(boxes: Boxes) -> "Tensor":
+    """What an object in each state counts, so that all states of a class count alike.
+
+    Their mean over the objects of a class whose states are known is 1.
+    """
+    import torch
+
+    counts = np.zeros((len(STATES), max(map(len, STATES))))
+    told = boxes.state != UNKNOWN
+    np.add.at(counts, (boxes.label[told], boxes.state[told]), 1)
+    states = np.maximum((counts > 0).sum(axis=1, keepdims=True), 1)
+    weights = counts.sum(axis=1, keepdims=True) / (states * np.maximum(counts, 1))
+    return torch.from_numpy(weights.astype(np.float32))
+
+
+def _loss(model: Any, batch: _Batch, *, weights: "Tensor | None") -> "Loss":
     """The loss per object; a batch without any counts as one."""
     from assay.parts.training.losses import Loss
     from assay.systems.surgical_skill.detector import losses
 
-    total = losses(model(batch.frames), batch.targets).total.sum()
+    total = losses(model(batch.frames), batch.targets, weights).total.sum()
     return Loss(total, max(int((batch.targets.heat == 1).sum()), 1))
 
 
-def _plan(model: "Detector", batches: Callable[[int], list[_Batch]], steps: int) -> Plan:
+def _plan(
+    model: "Detector",
+    batches: Callable[[int], list[_Batch]],
+    loss_of: Callable[[Any, _Batch], "Loss"],
+    steps: int,
+) -> Plan:
     """Take two steps without an update, and measure the second one."""
     import torch
 
@@ -341,7 +366,7 @@ def _plan(model: "Detector", batches: Callable[[int], list[_Batch]], steps: int)
         began = time.perf_counter()
         batch = batches(step)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            loss = _loss(model, batch[0]).total
+            loss = loss_of(model, batch[0]).total
         loss.backward()
         model.zero_grad()
         seconds = time.perf_counter() - began
