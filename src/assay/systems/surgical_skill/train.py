@@ -108,7 +108,7 @@ def train_detector(
     rate: Annotated[float, Field(gt=0, le=0.1)] = 8e-3,
     augment: bool = True,
     patch: Annotated[int, Field(ge=0, le=4096)] = 0,
-    balanced: bool = True,
+    balanced: bool = False,
     worst: Annotated[int, Field(ge=0, le=1000)] = 20,
     seed: Seed,
 ) -> DetectorFit:
