@@ -229,14 +229,16 @@ def test_of_a_modality_that_a_model_does_not_see_there_is_no_burst(step, samples
 
 
 def test_frames_are_kept_with_their_masks_and_drawn(step, samples, model):
-    folder = step("examples", evaluate.example_frames, samples, model, levels=[0.0, 1.0], count=2,
-                  seed=0)  # fmt: skip
-    with np.load(folder / "examples.npz") as kept:
+    made = step("examples", evaluate.example_frames, samples, model, levels=[0.0, 1.0], count=2,
+                seed=0)  # fmt: skip
+    with np.load(made.examples / "examples.npz") as kept:
         of = {name: kept[name] for name in kept.files}
+    told = made.records.frame().set_index("noise")["value"]
 
     assert of["shown"].shape == (2, 2, 32, 40, 3)
     assert of["found"].shape == (2, 2, 32, 40)
     assert not np.array_equal(of["shown"][0], of["shown"][1])
+    assert told[[0.0, 1.0]].tolist() == pytest.approx(np.nanmean(of["iou"], 1).tolist())
     drawing = _drawn(of)
     assert len(drawing.axes) == 2 * 5
     assert [a.get_ylabel() for a in drawing.axes[::2]] == [

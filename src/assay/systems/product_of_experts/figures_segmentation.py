@@ -169,7 +169,7 @@ def without(run: Run) -> Chart:
 
 def frames(run: Run, fusion: str, trial: int) -> Picture:
     """Some frames with the masks that were told, under more and more noise."""
-    folder: Path = run.load("examples", trial=trial)
+    folder: Path = run.load("examples.examples", trial=trial)
     with np.load(folder / "examples.npz") as kept:
         arrays = {name: kept[name] for name in kept.files}
     return Picture(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from assay.systems.product_of_experts.image_predict import ImagePrediction
 
 __all__ = [
-    "ALL", "example_frames", "masks_by_noise", "masks_in_a_burst", "masks_without",
+    "ALL", "Examples", "example_frames", "masks_by_noise", "masks_in_a_burst", "masks_without",
 ]  # fmt: skip
 
 Severity = Annotated[float, Field(ge=0, le=1)]
@@ -303,6 +303,22 @@ def _burst_iou(
 # -- examples -------------------------------------------------------------------------------------
 
 
+class Examples(NamedTuple):
+    """Some frames for a figure.
+
+    Attributes:
+        examples: A folder with ``examples.npz``: ``noise`` ``[level]``, ``shown``, the modality
+            noised ``[level frame height width 3]``, ``truth`` ``[frame height width]`` and
+            ``found`` ``[level frame height width]``, ``share`` of the modality and ``iou``, over
+            the classes but the background, nan where there is none ``[level frame]``; empty levels
+            where the model does not see the modality.
+        records: ``example_iou`` by ``noise``, the mean of those that are numbers.
+    """
+
+    examples: Path
+    records: Records
+
+
 @component(version="1", requires=("numpy", "opencv-python-headless", "safetensors", "scipy",
                                   "torch"))  # fmt: skip
 def example_frames(
@@ -315,7 +331,7 @@ def example_frames(
     levels: list[Severity] = [0.0, 0.25, 1.0],  # noqa: B006
     count: Annotated[int, Field(ge=1, le=20)] = 4,
     seed: Seed,
-) -> Path:
+) -> Examples:
     """Keep some frames with the masks that were told of them, for a figure.
 
     Args:
@@ -327,13 +343,6 @@ def example_frames(
         levels: Severities.
         count: Frames, evenly spread over the split.
         seed: Seed of the noise.
-
-    Returns:
-        A folder with ``examples.npz``: ``noise`` ``[level]``, ``shown``, the modality noised
-        ``[level frame height width 3]``, ``truth`` ``[frame height width]`` and ``found``
-        ``[level frame height width]``, ``share`` of the modality and ``iou``, over the classes but
-        the background, nan where there is none ``[level frame]``; empty levels where the model
-        does not see the modality.
     """
     measure = Measuring(samples, model, split)
     rows = np.unique(np.linspace(0, len(measure.truth) - 1, count).astype(int))
@@ -356,4 +365,8 @@ def example_frames(
     arrays = {name: np.array(values) for name, values in kept.items()}
     arrays |= {"noise": np.array(levels), "truth": measure.truth[rows]}
     np.savez(folder / "examples.npz", **arrays)  # pyright: ignore[reportArgumentType]
-    return folder
+    records = Records()
+    for level, ious in zip(levels, kept["iou"], strict=False):
+        if np.isfinite(ious).any():
+            records.add("example_iou", float(np.nanmean(ious)), noise=level)
+    return Examples(folder, records)
