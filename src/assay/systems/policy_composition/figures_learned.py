@@ -88,7 +88,12 @@ def safety_and_success(run: Run) -> Chart:
     base = alt.Chart(both).encode(
         x=alt.X("share_collided:Q", title="share of episodes that met the obstacle", scale=unit),
         y=alt.Y("share_arrived:Q", title="share that ended at the top", scale=unit),
-        color=alt.Color("kind:N", title=None, scale=alt.Scale(range=list(PALETTE))),
+        color=alt.Color(
+            "kind:N",
+            title=None,
+            scale=alt.Scale(range=list(PALETTE)),
+            legend=alt.Legend(orient="bottom", columns=2),
+        ),
         tooltip=["policy:N", *_shares("collided"), *_shares("arrived")],
     )
     layers = (
@@ -100,7 +105,7 @@ def safety_and_success(run: Run) -> Chart:
         "safety-and-success",
         "Who gets to the top, and at what price",
         f"{NOTE} Both tasks are solved in the upper left corner.",
-        alt.layer(*layers).properties(width=420, height=320),
+        alt.layer(*layers).properties(height=320),
         both,
     )
 
@@ -135,11 +140,11 @@ def coverage_and_return(run: Run) -> Chart:
             y=alt.Y("return:Q", title="return of the top", scale=alt.Scale(zero=False)),
             color=alt.Color(
                 "data:N", title=None, scale=alt.Scale(range=list(PALETTE)),
-                legend=alt.Legend(labelLimit=320),
+                legend=alt.Legend(orient="bottom", columns=2),
             ),
             tooltip=["data:N", "seed:N", "covered_actions:Q", "covered_states:Q", "return:Q"],
         )
-        .properties(width=420, height=300)
+        .properties(height=300)
     )  # fmt: skip
     return Chart(
         "coverage",
