@@ -49,6 +49,7 @@ def offline() -> Study:
     top = flow.step("top", learn, task="top", retained=6400)
     wandered = flow.step("wandered", wander)
     strolled = flow.step("strolled", wander, environment_steps=3200)
+    few = flow.step("few", retain, experience=strolled)
     data = flow.step("data", retain, experience=top.experience, other=wandered, strips=1024)
     adapted = flow.step(
         "offline", adapt_offline, above=[obstacle.agent], experience=data, task="top", rounds=40
@@ -70,7 +71,7 @@ def offline() -> Study:
                 ANY: assign("data.which", "any"),
                 MIXED: assign("data.other_share", 0.125),
                 RANDOM: walk,
-                FEW: use("data", retain, experience=strolled),
+                FEW: use("offline", adapt_offline, above=[obstacle.agent], experience=few),
                 UNFILTERED: [walk, assign("offline.filtered", False)],
                 ZERO: [as_it_is, assign("exact.method", ZERO)],
                 BEST: use("measured", evaluate, composite=exact.composite),
