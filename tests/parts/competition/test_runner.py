@@ -155,7 +155,7 @@ def test_processor_time_is_limited_though_it_is_not_heeded(tried):
 def test_too_much_memory_is_told_as_that(either, code):
     ran = either(code, limits={"processes": 64})
     assert ran.code == "memory"
-    assert ran.max_memory_bytes < 600 * MIB
+    assert ran.max_memory_bytes < 700 * MIB  # a busy host looks less often
     assert not alive(either.name)
 
 
