@@ -179,12 +179,9 @@ def _cuts(begin: int, end: int, sentences: Int[np.ndarray, " sentences"], length
 
 
 def write_tokens(
-    folder: Path,
-    documents: Iterable[Document],
-    tokenizer: "PreTrainedTokenizerFast",
-    *,
+    folder: Path, documents: Iterable[Document], tokenizer: "PreTrainedTokenizerFast", *,
     ends: bool = False,
-) -> None:
+) -> None:  # fmt: skip
     """Tokenize documents into a folder, piece by piece.
 
     Args:
@@ -197,7 +194,9 @@ def write_tokens(
         DataError: If the documents hold no token, or the tokenizer has no ``</s>`` that is wanted.
     """
     encoder = content_tokenizer(tokenizer)
-    end = _ends(tokenizer) if ends else []
+    end: list[Any] = [tokenizer.eos_token_id] if ends else []
+    if end == [None]:
+        raise DataError("a tokenizer without </s>, which ends documents", accepted="an eos_token")
     vocabulary = max(tokenizer.get_vocab().values()) + 1
     kind = np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
     starts: list[int] = []
@@ -233,13 +232,6 @@ def write_tokens(
         (unfinished / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-def _ends(tokenizer: "PreTrainedTokenizerFast") -> list[int]:
-    end: Any = tokenizer.eos_token_id
-    if end is None:
-        raise DataError("a tokenizer without </s>, which ends documents", accepted="an eos_token")
-    return [end]
-
-
 class _Piece(NamedTuple):
     """Part of a document: its text, where sentences begin in it, whether it is first or last."""
 
@@ -267,9 +259,7 @@ def _pieces(document: Document) -> Iterator[_Piece]:
         begin = stop
 
 
-def _first_tokens(
-    piece: _Piece, encoding: "Encoding", tokens: int
-) -> Int[np.ndarray, " sentences"]:
+def _first_tokens(piece: _Piece, encoding: "Encoding", tokens: int) -> Int[np.ndarray, " found"]:
     """The token that holds the first character of each sentence."""
     found = [_token_at(encoding, start, len(piece.text)) for start in piece.sentences]
     if piece.first and tokens:

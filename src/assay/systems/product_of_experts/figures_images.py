@@ -15,6 +15,7 @@ from assay.systems.product_of_experts.hands import FINGERS
 
 BAND = "Mean over the seeds with its 95 % interval, where there are several."
 CLEAN = "_clean"
+EXAMPLES = ("learned", "poe", "learned_clean")
 NOISED = "depth"
 ALONG = "severity of the noise on {} (1 is 1 m of depth, or the whole range of a picture)"
 TRUST = {"credibility": "credibility", "share": "share"}
@@ -29,16 +30,16 @@ def hand_pose_figures(run: Run) -> Iterator[Callable[[], Figure]]:
     yield partial(trust, run)
     yield partial(without, run)
     yield partial(training, run)
-    for fusion, trial in _first_trials(run).items():
+    for fusion, trial in first_trials(run).items():
         yield partial(hands, run, fusion, trial)
 
 
-def _first_trials(run: Run) -> dict[str, int]:
-    """The first trial of learned credibility and of the plain product, by name."""
+def first_trials(run: Run) -> dict[str, int]:
+    """The first trial of each fusion whose examples are shown, by name."""
     found: dict[str, int] = {}
     for number, trial in enumerate(run.trials):
         found.setdefault(trial["choices"]["fusion"], number)
-    return {name: found[name] for name in ("learned", "poe", "learned_clean") if name in found}
+    return {name: found[name] for name in EXAMPLES if name in found}
 
 
 def _noisy(rows: Any) -> Any:

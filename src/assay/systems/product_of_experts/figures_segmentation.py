@@ -11,13 +11,12 @@ from jaxtyping import Float, Integer
 from assay.core.charts import curve, dots
 from assay.core.figures import Chart, Figure, Picture
 from assay.core.run import Run
+from assay.systems.product_of_experts.figures_images import BAND, first_trials
 
-BAND = "Mean over the seeds with its 95 % interval, where there are several."
 SEVERITY = "severity of the noise on {}"
 BURST = {"burst_credibility": "credibility", "burst_share": "share"}
 COLOURS = np.array([[0, 0, 0], [42, 157, 143], [217, 95, 2], [142, 94, 162]]) / 255.0
 """Of background, shaft, wrist and clasper."""
-EXAMPLES = ("learned", "poe", "learned_clean")
 
 
 def surgical_figures(run: Run) -> Iterator[Callable[[], Figure]]:
@@ -30,21 +29,13 @@ def surgical_figures(run: Run) -> Iterator[Callable[[], Figure]]:
     yield partial(trust_in_a_burst, run)
     yield partial(overlap_in_a_burst, run)
     yield partial(without, run)
-    for fusion, trial in _first_trials(run).items():
+    for fusion, trial in first_trials(run).items():
         yield partial(frames, run, fusion, trial)
 
 
 def _there(run: Run, key: str) -> list[str]:
     """The values of a key that a run has."""
     return list(dict.fromkeys(run.records[key].dropna()))
-
-
-def _first_trials(run: Run) -> dict[str, int]:
-    """The first trial of some fusions, by name."""
-    found: dict[str, int] = {}
-    for number, trial in enumerate(run.trials):
-        found.setdefault(trial["choices"]["fusion"], number)
-    return {name: found[name] for name in EXAMPLES if name in found}
 
 
 def _pooled(run: Run) -> Any:

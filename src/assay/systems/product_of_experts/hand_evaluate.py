@@ -18,19 +18,23 @@ from assay.systems.product_of_experts.hands import intrinsics, project
 from assay.systems.product_of_experts.image_samples import (
     image_samples,
     manifest_of_folder,
-    noised,
     target_of,
     there,
+)
+from assay.systems.product_of_experts.measuring import (
+    ALL,
+    rank_correlation,
+    share_of,
+    with_noise,
 )
 from assay.systems.product_of_experts.metrics import KeyPointScores, key_point_scores
 
 if TYPE_CHECKING:
     from assay.systems.product_of_experts.image_predict import ImagePrediction
 
-__all__ = ["ALL", "Examples", "example_hands", "hand_error_by_noise", "hands_without"]
+__all__ = ["Examples", "example_hands", "hand_error_by_noise", "hands_without"]
 
 Severity = Annotated[float, Field(ge=0, le=1)]
-ALL = "all"
 MOST_ERROR_MM = 50.0
 NORMAL_95 = 1.959964
 MM_PER_M = 1000.0
@@ -79,13 +83,8 @@ class Measuring:
             raise ParameterError(
                 f"no modality {which!r}", where="noised", accepted=", ".join(names)
             )
-        severities = np.full(len(self.samples.id), severity)
-        return {
-            name: noised(values, kind, severities, self.of.layouts[name], seed=seed, modality=k)
-            if severity and which in (name, ALL)
-            else values
-            for k, (name, values) in enumerate(self.samples.inputs.items())
-        }  # fmt: skip
+        kinds = dict.fromkeys(names, kind)
+        return with_noise(self.samples, self.of.layouts, which, kinds, severity, seed)
 
 
 def _labels_of(labels: Labels, ids: tuple[str, ...]) -> Labels:
@@ -153,7 +152,7 @@ def hand_error_by_noise(
                     trust[name].append(value)
     for name, values in trust.items():
         if len(set(values)) > 1:
-            records.add(f"{name}_order", _rank_correlation(levels, values))
+            records.add(f"{name}_order", rank_correlation(levels, values))
     return records
 
 
@@ -173,12 +172,6 @@ def _trusted(
     place = list(measure.of.channels).index(modality)
     yield "credibility", float(found.credibility[place].mean())
     yield "share", float(_share_of(measure, found, modality).mean())
-
-
-def _rank_correlation(levels: list[float], values: list[float]) -> float:
-    from scipy.stats import rankdata
-
-    return float(np.corrcoef(rankdata(levels), rankdata(values))[0, 1])
 
 
 @component(version="1", requires=("numpy", "opencv-python-headless", "safetensors", "torch"))
@@ -308,6 +301,4 @@ def _share_of(
     """What a modality contributes of what all do, by sample; nan where they are one."""
     if measure.of.early:
         return np.full(len(found.value), np.nan)
-    total = found.share.sum(0)
-    place = list(measure.of.channels).index(modality)
-    return found.share[place] / np.where(total > 0, total, 1.0)
+    return share_of(found, list(measure.of.channels).index(modality))

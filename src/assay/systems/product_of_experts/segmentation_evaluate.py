@@ -16,9 +16,14 @@ from assay.systems.product_of_experts.corruptions import corrupt
 from assay.systems.product_of_experts.image_samples import (
     image_samples,
     manifest_of_folder,
-    noised,
     target_of,
     there,
+)
+from assay.systems.product_of_experts.measuring import (
+    ALL,
+    rank_correlation,
+    share_of,
+    with_noise,
 )
 from assay.systems.product_of_experts.metrics import mask_scores
 from assay.systems.product_of_experts.surgical_motion import CLASSES
@@ -27,11 +32,10 @@ if TYPE_CHECKING:
     from assay.systems.product_of_experts.image_predict import ImagePrediction
 
 __all__ = [
-    "ALL", "Examples", "example_frames", "masks_by_noise", "masks_in_a_burst", "masks_without",
+    "Examples", "example_frames", "masks_by_noise", "masks_in_a_burst", "masks_without",
 ]  # fmt: skip
 
 Severity = Annotated[float, Field(ge=0, le=1)]
-ALL = "all"
 AVERAGES: tuple[Literal["pooled", "per_frame"], ...] = ("pooled", "per_frame")
 NOISES = {"rgb": "gaussian", "flow": "gaussian", "depth": "speckle", "render": "gaussian"}
 
@@ -66,20 +70,11 @@ class Measuring:
         self, which: str, kinds: Mapping[str, str], severity: float, seed: int
     ) -> dict[str, np.ndarray]:
         """The samples with one modality corrupted, or all of them that have a kind."""
-        severities = np.full(len(self.samples.id), severity)
-        return {
-            name: noised(
-                values, kinds[name], severities, self.of.layouts[name], seed=seed, modality=k
-            )
-            if severity and name in kinds and which in (name, ALL)
-            else values
-            for k, (name, values) in enumerate(self.samples.inputs.items())
-        }  # fmt: skip
+        return with_noise(self.samples, self.of.layouts, which, kinds, severity, seed)
 
     def share(self, found: "ImagePrediction", modality: str) -> Float[np.ndarray, " sample"]:
         """What a modality contributes of what all do, by sample."""
-        total = found.share.sum(0)
-        return found.share[self.names.index(modality)] / np.where(total > 0, total, 1.0)
+        return share_of(found, self.names.index(modality))
 
 
 @component(version="1", requires=("numpy", "opencv-python-headless", "safetensors", "scipy",
@@ -129,7 +124,7 @@ def masks_by_noise(
                     records.add(name, trust[name][-1], **keys)
         for name, values in trust.items():
             if len({round(value, 6) for value in values}) > 1:
-                records.add(f"{name}_order", _rank_correlation(levels, values), noised=which)
+                records.add(f"{name}_order", rank_correlation(levels, values), noised=which)
     return records
 
 
@@ -154,12 +149,6 @@ def _scores(
 
 def _class_name(number: int) -> str:
     return CLASSES[number] if number < len(CLASSES) else f"class_{number}"
-
-
-def _rank_correlation(levels: list[float], values: list[float]) -> float:
-    from scipy.stats import rankdata
-
-    return float(np.corrcoef(rankdata(levels), rankdata(values))[0, 1])
 
 
 # -- without some of the modalities ---------------------------------------------------------------
