@@ -12,6 +12,7 @@ SYSTEM = System(
         "hand_pose": "assay.systems.product_of_experts.study_hand_pose:hand_pose",
         "surgical_segmentation": "assay.systems.product_of_experts.study_surgical:segmentation",
         "missing_modalities": "assay.systems.product_of_experts.study_missing:missing_modalities",
+        "conditions": "assay.systems.product_of_experts.study_conditions:conditions",
         "ablation": "assay.systems.product_of_experts.study_ablation:ablation",
     },
     main="sensors",

@@ -2,8 +2,9 @@
 
 A state z from N(0, I) is read by several sensors at once: y_m = z + s_m e, with standard deviation
 s_m per sensor and dimension. Each is precise in some dimensions and coarse in the others. To its
-own noise more may be added, by sample and sensor, which the sensor reports; and a sensor may fail,
-which it reports too, and then what it reads has nothing to do with the state.
+own noise more may be added, by sample and sensor, which the sensor reports; a sensor may fail,
+which it reports too, and then what it reads has nothing to do with the state; and a sensor may show
+what it read of another sample, which nothing in it betrays.
 
 Given s, the posterior is Gaussian with precision 1 + sum_m 1/s_m^2 and the mean of the readings
 weighted by 1/s_m^2: product of experts, exactly. So the share of sensor m among the sensors is
@@ -21,7 +22,7 @@ from assay.core.component import Seed, component
 from assay.errors import DataError
 
 __all__ = ["Exact", "Readings", "Sensors", "draw", "exact", "sensor_inputs", "sensor_readings",
-           "sensors"]  # fmt: skip
+           "sensors", "swap"]  # fmt: skip
 
 Chance = Annotated[float, Field(ge=0, le=1)]
 FAILED_SD = 3.0
@@ -120,6 +121,7 @@ def sensor_readings(
     largest_sd: Annotated[float, Field(ge=0)] = 3.0,
     fail_chance: Chance = 0.1,
     missing_chance: Chance = 0.1,
+    swap_chance: Chance = 0.0,
     seed: Seed,
 ) -> Readings:
     """Draw states and readings to train on.
@@ -131,6 +133,7 @@ def sensor_readings(
         largest_sd: Its standard deviation is uniform up to this.
         fail_chance: Chance that a sensor fails.
         missing_chance: Chance that it is missing.
+        swap_chance: Chance that it shows what it read of another sample.
         seed: Seed of all of it.
     """
     random = np.random.default_rng(seed)
@@ -138,7 +141,8 @@ def sensor_readings(
     added = random.uniform(0.0, largest_sd, shape) * (random.random(shape) < noise_chance)
     failed, missing = random.random(shape) < fail_chance, random.random(shape) < missing_chance
     state = random.standard_normal((samples, sensors.latent))
-    return draw(sensors, state, added, failed, ~missing, random)
+    readings = draw(sensors, state, added, failed, ~missing, random)
+    return swap(readings, random.random(shape) < swap_chance)
 
 
 def draw(
@@ -163,6 +167,26 @@ def draw(
     sd = np.sqrt(sensors.sd**2 + added_sd[..., None] ** 2)
     values = np.where(failed[..., None], FAILED_SD * noise, state[:, None] + sd * noise)
     return Readings(state, np.where(present[..., None], values, np.nan), added_sd, failed, present)
+
+
+def swap(readings: Readings, swapped: Bool[np.ndarray, "sample sensor"]) -> Readings:
+    """Some sensors show what they read, and reported, of the sample before.
+
+    Args:
+        readings: What was read.
+        swapped: Which sensor shows the wrong sample.
+
+    Example:
+        >>> no, yes, read = np.zeros((2, 1), bool), np.ones((2, 1), bool), [[[1.1]], [[2.1]]]
+        >>> seen = Readings(np.array([[1.0], [2.0]]), np.array(read), 0.0 * no, no, yes)
+        >>> swap(seen, np.array([[True], [False]])).values.ravel().tolist()
+        [2.1, 2.1]
+    """
+    shown = [
+        np.where(swapped.reshape(*swapped.shape, *[1] * (told.ndim - 2)), np.roll(told, 1, 0), told)
+        for told in readings[1:]
+    ]
+    return Readings(readings.state, *shown)
 
 
 def exact(sensors: Sensors, readings: Readings) -> Exact:

@@ -1,0 +1,60 @@
+"""The figures of the conditions: errors of two fusions by fault, and how far a fault is found."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from assay.core.charts import dots
+from assay.core.figures import Chart, Figure
+from assay.core.run import Run
+
+BAND = "Mean over the seeds with its 95 % interval, where there are several."
+
+
+def conditions_figures(run: Run) -> Iterator[Callable[[], Figure]]:
+    """Errors by condition, then what the share of a sensor gives away."""
+    for condition in dict.fromkeys(run.records["condition"].dropna()):
+        yield partial(errors, run, condition)
+    yield partial(found, run)
+
+
+def errors(run: Run, condition: str) -> Chart:
+    """The error of both fusions at every fault, beside the exact posterior."""
+    rows = _with_the_exact_one(run.records)
+    name = condition.replace("_", " ")
+    return dots(
+        rows[rows["condition"] == condition],
+        "squared_error",
+        by=["fault", "fusion"],
+        name=f"errors_{condition}",
+        title=f"Error by what happened to the first sensor: {name}",
+        caption="Squared error of a number of the state, whose variance is 1. The exact posterior "
+        f"knows which reading was swapped and leaves it out; no fusion is told. {BAND}",
+        x_title="squared error",
+    )
+
+
+def found(run: Run) -> Chart:
+    """How well the share of a sensor tells that something happened to it."""
+    rows = run.records
+    return dots(
+        rows[rows["weighting"] == "learned"],
+        "found_by_share",
+        by=["fault", "condition", "objective"],
+        name="found_by_share",
+        title="What the share of a sensor gives away",
+        caption="The chance that a sensor to which something happened has a lower share than a "
+        f"sound one, learned credibility; 0.5 if nothing is found. {BAND}",
+        x_title="area under the ROC curve",
+    )
+
+
+def _with_the_exact_one(records: Any) -> Any:
+    """The errors by fusion and loss, and those of the exact posterior as if it were another."""
+    import pandas as pd
+
+    best = records[records["measure"] == "optimal_squared_error"]
+    best = best.drop_duplicates(["seed", "condition", "fault"])
+    best = best.assign(fusion="exact posterior", measure="squared_error")
+    named = records.assign(fusion=records["weighting"] + " (" + records["objective"] + ")")
+    return pd.concat([named, best], ignore_index=True)
