@@ -48,11 +48,14 @@ bench: setup .venv-bench/.ready  ## Side by side with the peers, in one run
 	.venv-bench/bin/python benchmarks/mixture_of_experts.py
 	.venv-bench/bin/python benchmarks/surgical_skill.py
 	.venv-bench/bin/python benchmarks/policy_composition.py
+	.venv-bench/bin/python benchmarks/product_of_experts.py
 
-.venv-bench/.ready: pyproject.toml constraints.txt benchmarks/requirements.txt
+.venv-bench/.ready: pyproject.toml constraints.txt benchmarks/requirements.txt benchmarks/without_dependencies.txt
 	@$(PYTHON) -m venv .venv-bench
 	@.venv-bench/bin/python -m pip install --disable-pip-version-check -c constraints.txt \
 	  -e '.[all]' -r benchmarks/requirements.txt | sed -un 's/^Collecting \([^ ]*\).*/  \1/p'
+	@.venv-bench/bin/python -m pip install --disable-pip-version-check -q --no-deps \
+	  -r benchmarks/without_dependencies.txt
 	@touch $@
 
 tour: setup  ## Every system's main study at tiny, on one page

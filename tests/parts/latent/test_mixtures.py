@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from assay.errors import ParameterError
 from assay.parts.latent.gaussians import Gaussian
-from assay.parts.latent.mixtures import Mixture, mixture_log_density, moments, subsets
+from assay.parts.latent.mixtures import Mixture, mixture_log_density, moments, one_of, subsets
 
 GRID = torch.linspace(-40, 40, 40_001, dtype=torch.float64)
 PARTS = st.lists(
@@ -68,3 +68,29 @@ def test_too_many_experts_are_refused(count):
 def test_subsets_of_nobody_are_refused(largest):
     with pytest.raises(ParameterError, match=f"largest {largest}; expected 1 or more"):
         subsets(3, largest)
+
+
+def test_one_component_is_drawn_as_often_as_its_weight_says():
+    weights, count = torch.tensor([0.5, 0.0, 0.2, 0.3]), 40_000
+    means = torch.arange(4.0)[:, None, None].expand(4, count, 2)
+    torch.manual_seed(0)
+
+    found = one_of(Mixture(Gaussian(means, -means), weights.log()[:, None].expand(4, count)))
+
+    assert found.log_weights.shape == (1, count)
+    assert (found.log_weights == 0.0).all()
+    assert torch.equal(found.components.mean, -found.components.logvar)  # of the same component
+    assert torch.equal(*found.components.mean.unbind(-1))
+    for number, weight in enumerate(weights.tolist()):
+        share = (found.components.mean[0, :, 0] == number).double().mean().item()
+        assert share == pytest.approx(weight, abs=4 * (weight * (1 - weight) / count) ** 0.5)
+
+
+def test_a_single_component_is_drawn_as_it_is_with_its_gradient():
+    mean = torch.ones(1, 3, 2, requires_grad=True)
+
+    drawn = one_of(Mixture(Gaussian(mean, torch.zeros(1, 3, 2)), torch.zeros(1, 3))).components
+    drawn.mean.sum().backward()
+
+    assert torch.equal(drawn.mean, mean)
+    assert torch.equal(mean.grad, torch.ones(1, 3, 2))

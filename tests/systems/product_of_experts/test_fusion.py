@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from assay.errors import ParameterError
 from assay.parts.latent.gaussians import Gaussian, log_density
-from assay.parts.latent.mixtures import mixture_log_density
+from assay.parts.latent.mixtures import mixture_log_density, subsets
 from assay.systems.product_of_experts.choices import WeightingName
 from assay.systems.product_of_experts.fusion import WEIGHTINGS, Experts, fuse
 
@@ -210,6 +210,27 @@ def test_a_mixture_of_products_is_the_mean_of_the_products_of_all_subsets():
 
     assert torch.allclose(mixture_log_density(found.belief, values), expected)
     assert found.weight[:, 0, 0].tolist() == pytest.approx([2 / 3, 2 / 3])
+
+
+@pytest.mark.parametrize("prior", ["none", "fixed"])
+def test_in_single_precision_every_subset_is_the_product_of_its_own_modalities(prior):
+    """Precisions of e^-8 to e^8 side by side, some of them missing."""
+    random = torch.Generator().manual_seed(3)
+    mean = torch.randn(3, 200, 2, generator=random)
+    logvar = 16.0 * torch.rand(3, 200, 2, generator=random) - 8.0
+    present = torch.rand(3, 200, generator=random) < 0.7
+    logvar[0, :50], logvar[1, :50] = -8.0, 8.0
+
+    found = fuse(Experts(mean, logvar, present), "mopoe", prior)
+
+    exact, shares = Experts(mean.double(), logvar.double(), present), 0.0
+    components, log_parts = found.belief
+    for row, mean, logvar, log_part in zip(subsets(3), *components, log_parts, strict=True):
+        one = fuse(exact._replace(present=present & row[:, None]), "poe", prior)
+        assert torch.allclose(mean.double(), one.gaussian.mean, atol=1e-5)
+        assert torch.allclose(logvar.double(), one.gaussian.logvar, atol=1e-5)
+        shares = shares + log_part.double().exp()[:, None] * one.share
+    assert torch.allclose(found.share.double(), shares, atol=1e-5)
 
 
 # -- order, missing modalities, numbers -----------------------------------------------------------

@@ -152,6 +152,31 @@ def test_the_elbo_of_a_mixture_weighs_its_components():
     assert cost("ab", "moe") == pytest.approx((cost("a", "poe") + cost("b", "poe")) / 2, abs=0.3)
 
 
+@pytest.mark.parametrize("weighting", ["moe", "mopoe"])
+def test_one_component_of_a_mixture_costs_what_all_do_on_average(weighting):
+    model, many = model_of(weighting), 4000
+    with torch.no_grad():  # the last layers begin at 0, where all components are alike
+        for values in model.parameters():
+            values.add_(0.5 * torch.randn_like(values))
+    shown = Seen({name: torch.randn(1, size).expand(many, size) for name, size in SIZES.items()})
+    wanted = {"state": torch.tensor([[0.5, -1.0]]).expand(many, 2)}
+    calls = []
+    model.decoders["state"].register_forward_hook(lambda net, given, _: calls.append(given[0]))
+
+    all_of, one_of = (
+        loss(
+            model, shown, wanted,
+            Objective(outputs={"state": gaussian_nll(1.0)}, one_component=one, unimodal=True),
+        ).total.item() / many
+        for one in (False, True)
+    )  # fmt: skip
+
+    assert one_of == pytest.approx(all_of, rel=0.02)
+    count = len(calls) // 2
+    assert [len(given) for given in calls[count:]] == [1] * count
+    assert max(len(given) for given in calls[:count]) == {"moe": 2, "mopoe": 3}[weighting]
+
+
 def test_the_elbo_asks_for_a_variance_that_the_modalities_do_not_change():
     """v / (1 + v), the minimum over the belief's variance of the expected loss, by search."""
     v = 0.3**2

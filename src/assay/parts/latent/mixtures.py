@@ -10,7 +10,7 @@ from torch import Tensor
 from assay.errors import ParameterError
 from assay.parts.latent.gaussians import Gaussian, log_density
 
-__all__ = ["MOST_EXPERTS", "Mixture", "mixture_log_density", "moments", "subsets"]
+__all__ = ["MOST_EXPERTS", "Mixture", "mixture_log_density", "moments", "one_of", "subsets"]
 
 MOST_EXPERTS = 10
 """More would be over a thousand products for every sample."""
@@ -54,6 +54,27 @@ def mixture_log_density(
     components, log_weights = mixture
     each = log_density(components, value.expand_as(components.mean))
     return torch.logsumexp(log_weights + each, 0)
+
+
+def one_of(mixture: Mixture) -> Mixture:
+    """One component at each place, drawn by the weights with torch's random numbers.
+
+    What is a weighted sum over the components is, in expectation, the same of the one drawn; the
+    weights have no gradient then.
+
+    Example:
+        >>> two = Gaussian(torch.tensor([[[1.0]], [[2.0]]]), torch.zeros(2, 1, 1))
+        >>> one_of(Mixture(two, torch.tensor([[-torch.inf], [0.0]]))).components.mean.tolist()
+        [[[2.0]]]
+    """
+    (means, logvars), log_weights = mixture
+    if len(means) == 1:
+        return mixture  # nothing to draw, so no random number is taken
+    arrivals = torch.empty_like(log_weights).exponential_()  # the first by rate: Gumbel's maximum
+    chosen = (log_weights - arrivals.log()).argmax(0, keepdim=True)
+    index = chosen[..., None].expand(1, *means.shape[1:])
+    drawn = Gaussian(means.gather(0, index), logvars.gather(0, index))
+    return Mixture(drawn, torch.zeros_like(log_weights[:1]))
 
 
 def subsets(count: int, largest: int | None = None) -> Bool[Tensor, "subset expert"]:

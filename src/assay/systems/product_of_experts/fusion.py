@@ -262,23 +262,33 @@ def _competing(
 
 
 def _mixture(experts: Experts, how: Weighting, prior: PriorName) -> Fused:
-    """Equal parts of the products of those subsets whose modalities are all there."""
-    table = subsets(len(experts.mean), how.largest).to(experts.mean.device)
-    members = [_subset(experts, row, prior) for row in table]
-    missing = (table[..., None] & ~experts.present).any(1)  # [subset batch]
-    lacks = missing & ~missing.all(0)  # where none is whole they are all the prior
-    zeros = torch.zeros(missing.shape, dtype=experts.mean.dtype, device=experts.mean.device)
-    log_parts = torch.log_softmax(zeros.masked_fill(lacks, -torch.inf), 0)
+    """Equal parts of the products of those subsets whose modalities are all there.
+
+    The precision of a subset is a sum over its modalities, so all subsets are one matrix product.
+    Precisions are in units of the largest; with bounded log-variances none is lost.
+    """
+    like = experts.mean
+    table = subsets(len(like), how.largest).to(like.device)
+    member = table.to(like.dtype)  # [subset modality]
+    there = table[..., None] & experts.present  # [subset modality batch]
+    log_parts = _log_parts((table[..., None] & ~experts.present).any(1), like)
     parts = log_parts.exp()
-    components = Gaussian(*map(torch.stack, zip(*(m[0] for m in members), strict=True)))
-    share = torch.einsum("sb,smbl->mbl", parts, torch.stack([m[1] for m in members]))
-    there = (table[..., None] & experts.present).to(parts.dtype)  # [subset modality batch]
-    weight = torch.einsum("sb,smb->mb", parts, there)[..., None].expand_as(share[:-1])
-    return Fused(Mixture(components, log_parts), weight, share[:-1], share[-1])
+    largest = (-experts.logvar).amax(0).clamp(min=0.0).detach()  # the prior's is 0
+    precision = torch.exp(-experts.logvar - largest) * experts.present[..., None]
+    alone = ~there.any(1)[..., None]
+    with_prior = torch.ones_like(alone) if prior == "fixed" else alone
+    of_prior = with_prior * torch.exp(-largest)  # [subset batch latent]
+    total = torch.einsum("sm,mbl->sbl", member, precision) + of_prior
+    mean = torch.einsum("sm,mbl->sbl", member, precision * experts.mean) / total
+    per_precision = parts[..., None] / total
+    share = precision * torch.einsum("sm,sbl->mbl", member, per_precision)
+    weight = torch.einsum("sb,smb->mb", parts, there.to(like.dtype))[..., None].expand_as(share)
+    belief = Mixture(Gaussian(mean, -(total.log() + largest)), log_parts)
+    return Fused(belief, weight, share, (of_prior * per_precision).sum(0))
 
 
-def _subset(experts: Experts, row: Tensor, prior: PriorName) -> tuple[Gaussian, Tensor]:
-    chosen = (experts.present & row[:, None])[..., None].expand_as(experts.mean)
-    log_weights = torch.where(chosen, 0.0, -torch.inf).to(experts.mean.dtype)
-    level = 0.0 if prior == "fixed" else -torch.inf
-    return _with_prior(experts, log_weights, torch.full_like(experts.mean[0], level))
+def _log_parts(missing: Tensor, like: Tensor) -> Float[Tensor, "subset batch"]:
+    """Equal parts for the subsets that miss nobody; for all, where each misses one."""
+    lacks = missing & ~missing.all(0)  # where none is whole they are all the prior
+    zeros = torch.zeros(missing.shape, dtype=like.dtype, device=like.device)
+    return torch.log_softmax(zeros.masked_fill(lacks, -torch.inf), 0)

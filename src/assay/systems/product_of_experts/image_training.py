@@ -87,6 +87,7 @@ def train_on_manifest(
     beta: Annotated[float, Field(ge=0)] = 1.0,
     beta_warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     unimodal: bool = False,
+    one_component: bool = False,
     steps: PositiveInt = 1000,
     batch: PositiveInt = 64,
     rate: Annotated[float, Field(gt=0, le=0.1)] = 2e-3,
@@ -117,6 +118,8 @@ def train_on_manifest(
         beta: Weight of the divergence from the prior.
         beta_warm_up: Share of the steps in which that rises from 0.
         unimodal: Whether each modality alone is trained too.
+        one_component: Whether one component of a mixture is decoded for each sample, drawn by
+            weight, in place of all.
         steps: Optimiser steps.
         batch: Samples of a step.
         rate: Highest learning rate.
@@ -130,7 +133,12 @@ def train_on_manifest(
         new_image_model,
         write_image_model,
     )
-    from assay.systems.product_of_experts.objective import training_loss
+    from assay.systems.product_of_experts.objective import (
+        Objective,
+        gaussian_nll,
+        segmentation_nll,
+        training_loss,
+    )
 
     manifest = manifest_of_folder(samples)
     known = layouts_of(manifest, layouts)
@@ -152,7 +160,11 @@ def train_on_manifest(
     with seeded(seed):
         model = new_image_model(of)
     _standardise(model, of, shown)
-    aim = _objective(output, output_sd, dice, beta, beta_warm_up, unimodal)
+    nll = gaussian_nll(output_sd) if output == "points" else segmentation_nll(dice)
+    aim = Objective(
+        outputs={output: nll}, beta=beta, beta_warm_up=beta_warm_up, unimodal=unimodal,
+        one_component=one_component,
+    )  # fmt: skip
     recipe = Recipe(
         steps=steps, rate=rate, schedule="cosine", weight_decay=0.0, precision="fp32",
         checkpoint_every=500,
@@ -182,19 +194,6 @@ def _require_corruptions(noise: Noise) -> None:
                     accepted=", ".join(KINDS[kind].layouts),
                     next="Name the layout of a modality that is an array in layouts.",
                 )  # fmt: skip
-
-
-def _objective(
-    output: str, sd: float, dice: float, beta: float, warm_up: float, unimodal: bool
-) -> "Objective":
-    from assay.systems.product_of_experts.objective import (
-        Objective,
-        gaussian_nll,
-        segmentation_nll,
-    )
-
-    nll = gaussian_nll(sd) if output == "points" else segmentation_nll(dice)
-    return Objective(outputs={output: nll}, beta=beta, beta_warm_up=warm_up, unimodal=unimodal)
 
 
 def _standardise(model: Any, of: "ImageConfiguration", samples: "Samples") -> None:

@@ -7,7 +7,9 @@ for the full set of modalities; with ``unimodal`` also for each modality alone a
 encoder that the others make redundant is never trained, and its credibility means nothing.
 
 A mixture is taken component by component, each with its weight: the expectation of the first term
-is exact in the components, and the weighted KL is an upper bound on that of the mixture.
+is exact in the components, and the weighted KL is an upper bound on that of the mixture. With
+``one_component`` the first term takes one of them for each sample, drawn by weight: right on
+average, and as cheap as a product.
 
 ``likelihood`` asks instead for the density that the belief gives to the state itself, where the
 state is known: -log q(z | X). It is proper, so its optimum is the true posterior. L is not: where z
@@ -26,7 +28,7 @@ from torch import Tensor
 
 from assay.errors import DataError, ParameterError
 from assay.parts.latent.gaussians import LOG_2PI, kl_to_standard, sample
-from assay.parts.latent.mixtures import mixture_log_density
+from assay.parts.latent.mixtures import mixture_log_density, one_of
 from assay.parts.training.losses import Loss
 from assay.systems.product_of_experts.choices import ObjectiveName
 from assay.systems.product_of_experts.fusion import Fused
@@ -51,6 +53,8 @@ class Objective:
         beta_warm_up: Share of the steps in which it rises in a line from 0.
         unimodal: Whether each modality alone is trained too.
         random_subsets: Random subsets trained too.
+        one_component: Whether one component of a mixture is decoded for each sample, drawn by
+            weight, in place of all; for weights that are not learned.
 
     Raises:
         ParameterError: If a value is out of range, or a weight is of no output.
@@ -63,6 +67,7 @@ class Objective:
     beta_warm_up: float = 0.0
     unimodal: bool = False
     random_subsets: int = 0
+    one_component: bool = False
 
     def __post_init__(self) -> None:
         kinds = get_args(ObjectiveName)
@@ -160,13 +165,15 @@ def _term(
     belief = fused.belief
     if objective.kind == "likelihood":
         return -mixture_log_density(belief, wanted["state"])
-    decoded = model.decode(sample(belief.components))
-    each = beta * kl_to_standard(belief.components)
+    distance = beta * kl_to_standard(belief.components)
+    drawn = one_of(belief) if objective.one_component else belief
+    decoded = model.decode(sample(drawn.components))
+    each = torch.zeros_like(drawn.log_weights)
     for name, nll in objective.outputs.items():
         found, target = decoded[name], wanted[name]
         weight = objective.output_weights.get(name, 1.0)
         each = each + weight * nll(found, target.expand(len(found), *target.shape))
-    return (belief.log_weights.exp() * each).sum(0)
+    return (drawn.log_weights.exp() * each).sum(0) + (belief.log_weights.exp() * distance).sum(0)
 
 
 # -- what is wanted, and how far it was missed ----------------------------------------------------

@@ -53,6 +53,7 @@ def train_fusion(
     beta_warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     unimodal: bool = False,
     random_subsets: Annotated[int, Field(ge=0, le=100)] = 0,
+    one_component: bool = False,
     width: PositiveInt = 32,
     steps: PositiveInt = 2000,
     batch: PositiveInt = 256,
@@ -78,6 +79,8 @@ def train_fusion(
         beta_warm_up: Share of the steps in which that rises from 0.
         unimodal: Whether each sensor alone is trained too.
         random_subsets: Random subsets of sensors trained too.
+        one_component: Whether one component of a mixture is decoded for each sample, drawn by
+            weight, in place of all.
         width: Width of every net.
         steps: Optimiser steps.
         batch: Samples of a step.
@@ -91,10 +94,14 @@ def train_fusion(
     from assay.parts.training.recipe import Recipe
     from assay.parts.training.torch_state import seeded
     from assay.systems.product_of_experts.folders import Configuration, new_model, write_model
-    from assay.systems.product_of_experts.objective import training_loss
+    from assay.systems.product_of_experts.objective import Objective, gaussian_nll, training_loss
 
     inputs = sensor_inputs(sensors, readings)
-    aim = _objective(objective, output_sd, beta, beta_warm_up, unimodal, random_subsets)
+    aim = Objective(
+        kind=objective, outputs={"state": gaussian_nll(output_sd)} if objective == "elbo" else {},
+        beta=beta, beta_warm_up=beta_warm_up, unimodal=unimodal, random_subsets=random_subsets,
+        one_component=one_component,
+    )  # fmt: skip
     latent = latent or sensors.latent
     if latent != sensors.latent and objective == "likelihood":
         raise ParameterError(
@@ -124,18 +131,6 @@ def train_fusion(
     write_model(scratch / "model", model, of)
     kept = ("training_loss", "parameters")
     return Fit(scratch / "model", Records(r for r in fitted.records() if r["measure"] in kept))
-
-
-def _objective(
-    kind: ObjectiveName, sd: float, beta: float, warm_up: float, unimodal: bool, random_subsets: int
-) -> "Objective":
-    from assay.systems.product_of_experts.objective import Objective, gaussian_nll
-
-    outputs = {"state": gaussian_nll(sd)} if kind == "elbo" else {}
-    return Objective(
-        kind=kind, outputs=outputs, beta=beta, beta_warm_up=warm_up, unimodal=unimodal,
-        random_subsets=random_subsets,
-    )  # fmt: skip
 
 
 def _noise_seen(readings: Readings) -> dict[str, float]:
