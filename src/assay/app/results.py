@@ -8,13 +8,12 @@ paper card from those files. Nobody edits either by hand; the house tests compar
 import json
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from assay.core.charts import summarise
 from assay.core.claims import number
-from assay.core.estimands import AnyEstimand
+from assay.core.estimands import AnyEstimand, NotTestedError, select
 from assay.core.run import Run
 from assay.core.store import write_text
 from assay.core.study import Study
@@ -31,23 +30,23 @@ def committed(run: Run, study: Study) -> dict[str, Any]:
     summary["claims"] = run.claims
     summary["checks"] = run.checks
     summary["minutes"] = round(run.summary["seconds"] / 60, 1)
-    summary["measures"] = list(_measures(run.records, study))
+    summary["measures"] = _measures(run.records, study)
     return summary
 
 
-def _measures(records: Any, study: Study) -> Iterator[dict[str, Any]]:
-    """Means of the measures that claims are about, of the choices and keys they are about."""
-    estimands = [claim.estimand for claim in study.claims]
-    for measure in dict.fromkeys(e.measure for e in estimands):
-        about = [e for e in estimands if e.measure == measure]
-        keys = [key for e in about for key in (*e.where, *_compared(e))]
-        by = list(dict.fromkeys([*study.decisions, *keys]))
-        if measure not in set(records["measure"]):
+def _measures(records: Any, study: Study) -> list[dict[str, Any]]:
+    """Means of what claims are about, of just the choices and keys that each claim sets apart."""
+    told = list[dict[str, Any]]()
+    for estimand in (claim.estimand for claim in study.claims):
+        try:
+            rows = select(records, estimand.measure, estimand.where)
+        except NotTestedError:
             continue
-        rows = json.loads(summarise(records, measure, by).to_json(orient="records"))
-        for row in rows:
-            if any(all(row.get(k) == v for k, v in e.where.items()) for e in about):
-                yield {"measure": measure, **row}
+        by = [*estimand.where, *_compared(estimand)]
+        for row in json.loads(summarise(rows, estimand.measure, by).to_json(orient="records")):
+            if (found := {"measure": estimand.measure, **row}) not in told:
+                told.append(found)
+    return told
 
 
 def _compared(estimand: AnyEstimand) -> list[str]:

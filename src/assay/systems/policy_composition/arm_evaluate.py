@@ -40,9 +40,9 @@ class ArmEvaluated(NamedTuple):
         records: ``episodes``; ``touch_rate`` (share of episodes in which a link ever touched a
             disc), ``success_rate`` (the end of the arm ever at the target), ``stay_rate`` (there
             after the last step), ``distance`` of it to the target then (in lengths of the arm),
-            ``steps_to_reach`` (until it was first there, mean over the episodes in which it was;
-            NaN if there is none), ``forbidden_share`` of the moves, judged by the level
-            above, and for stacks ``forbidden_actions``, how many these are.
+            ``steps_to_reach`` (until it was first there; an episode in which it never was counts
+            with all its steps), ``forbidden_share`` of the moves, judged by the level above, and
+            for stacks ``forbidden_actions``, how many these are.
     """
 
     shown: ArmShown
@@ -56,7 +56,7 @@ def evaluate_arm(
     adapted: ArmCritic,
     *,
     method: ArmMethod = "adapted",
-    epsilon: Annotated[float, Field(ge=0)] = 2.0,
+    epsilon: Annotated[float, Field(ge=0)] = 1.0,
     episodes: PositiveInt = 100,
     steps: PositiveInt = 100,
     proposals: PositiveInt = 32,
@@ -107,6 +107,6 @@ def what_happened(arm: Arm, paths: np.ndarray) -> Records:
     records.add("success_rate", ever.mean(), "1")
     records.add("stay_rate", there[:, -1].mean(), "1")
     records.add("distance", off[:, -1].mean(), "1")
-    steps = 1 + there.argmax(axis=1)[ever]
-    records.add("steps_to_reach", steps.mean() if ever.any() else np.nan, "1")
+    steps = np.where(ever, 1 + there.argmax(axis=1), there.shape[1])
+    records.add("steps_to_reach", steps.mean(), "1")
     return records

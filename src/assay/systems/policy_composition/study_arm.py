@@ -63,8 +63,8 @@ def arm() -> Study:
                 "by then, and one seed gives no claim a verdict.",
             ),
             "small": Preset(
-                note="100 thousand steps of practice each, with both kinds of proposals, 100 "
-                "episodes, three seeds.",
+                note="100 thousand steps of practice for each task and 300 thousand to adapt, with "
+                "both kinds of proposals, 100 episodes, three seeds.",
             ),
         },
         figures="assay.systems.policy_composition.figures_arm:arm_figures",

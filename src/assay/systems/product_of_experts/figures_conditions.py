@@ -12,10 +12,33 @@ BAND = "Mean over the seeds with its 95 % interval, where there are several."
 
 
 def conditions_figures(run: Run) -> Iterator[Callable[[], Figure]]:
-    """Errors by condition, then what the share of a sensor gives away."""
+    """What credibility gains, what its share gives away, then the errors by condition."""
+    for objective in dict.fromkeys(run.records["objective"].dropna()):
+        yield partial(gain, run, objective)
+    yield partial(found, run)
     for condition in dict.fromkeys(run.records["condition"].dropna()):
         yield partial(errors, run, condition)
-    yield partial(found, run)
+
+
+def gain(run: Run, objective: str) -> Chart:
+    """The error of learned credibility beside that of a plain product."""
+    rows = run.records[run.records["measure"] == "squared_error"]
+    keys = ["seed", "condition", "fault"]
+    both = rows[rows["objective"] == objective].pivot_table(
+        index=keys, columns="weighting", values="value", sort=False
+    )
+    change = (both["learned"] / both["poe"] - 1.0).rename("value").reset_index()
+    return dots(
+        change.assign(measure="change", unit="1"),
+        "change",
+        by=["condition", "fault"],
+        name=f"change_{objective}",
+        title=f"What credibility changes, objective {objective}",
+        caption="Squared error of learned credibility over that of a plain product of experts, "
+        "less 1: below 0 it errs less. By condition of training and by what happened to the first "
+        f"sensor. {BAND}",
+        x_title="relative change of the squared error",
+    )
 
 
 def errors(run: Run, condition: str) -> Chart:

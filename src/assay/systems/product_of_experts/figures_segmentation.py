@@ -15,6 +15,7 @@ from assay.systems.product_of_experts.figures_images import BAND, first_trials
 
 SEVERITY = "severity of the noise on {}"
 BURST = {"burst_credibility": "credibility", "burst_share": "share"}
+TRUST = (("learned", "share"), ("learned", "credibility"), ("poe", "share"))
 COLOURS = np.array([[0, 0, 0], [42, 157, 143], [217, 95, 2], [142, 94, 162]]) / 255.0
 """Of background, shaft, wrist and clasper."""
 
@@ -25,7 +26,8 @@ def surgical_figures(run: Run) -> Iterator[Callable[[], Figure]]:
         yield partial(overlap, run, noised)
     yield partial(parts, run)
     yield partial(averages, run)
-    yield partial(trust, run)
+    for fusion, measure in TRUST:
+        yield partial(trust, run, fusion, measure)
     yield partial(trust_in_a_burst, run)
     yield partial(overlap_in_a_burst, run)
     yield partial(without, run)
@@ -88,24 +90,22 @@ def averages(run: Run) -> Chart:
     )
 
 
-def trust(run: Run) -> Chart:
-    """The share of the noised modality against its noise."""
-    rows = run.records[run.records["fusion"].isin(["learned", "poe"])]
-    rows = rows[rows["measure"].isin(["share", "credibility"])]
-    rows = rows[(rows["fusion"] == "learned") | (rows["measure"] == "share")]
-    what = rows["noised"] + ", " + rows["measure"] + " (" + rows["fusion"] + ")"
+def trust(run: Run, fusion: str, measure: str) -> Chart:
+    """The share or the weight of the noised modality against its noise, a line per modality."""
+    meaning = {
+        "share": "What a modality contributes of what all do: weight times precision.",
+        "credibility": "The weight of a modality in the fusion.",
+    }[measure]
     return curve(
-        rows.assign(what=what, measure="trust"),
-        "trust",
+        run.records[run.records["fusion"] == fusion],
+        measure,
         "noise",
-        by="what",
-        name="trust",
-        title="How far a noisy modality is trusted",
-        caption="Trained with noise. Credibility is the weight of the modality in the fusion; its "
-        "share is what it contributes of what the modalities do: weight times precision. Mean over "
-        f"frames and the latent map. {BAND}",
+        by="noised",
+        name=f"{measure}_{fusion}",
+        title=f"{measure.capitalize()} of a noisy modality, {fusion}",
+        caption=f"{meaning} Trained with noise; mean over frames and the latent map. {BAND}",
         x_title=SEVERITY.format("the modality"),
-        y_title="part of the modality",
+        y_title=f"{measure} of the modality",
     )
 
 
