@@ -35,8 +35,9 @@ def arm() -> Study:
     flow = Workflow("arm")
     place = flow.step("world", arm_world)
     avoid = flow.step(
-        "avoid", learn_arm, arm=place, task="avoid", discount=0.9, episode=12, explore=0.6
-    )
+        "avoid", learn_arm, arm=place, task="avoid", environment_steps=200_000, discount=0.5,
+        episode=12, explore=0.6,
+    )  # fmt: skip
     reach = flow.step("reach", learn_arm, arm=place, task="reach")
     adapted = flow.step("adapted", adapt_arm, above=[avoid.critic], task="reach")
     critics = {"avoid": avoid.critic, "reach": reach.critic, "adapted": adapted.critic}
@@ -63,8 +64,8 @@ def arm() -> Study:
                 "by then, and one seed gives no claim a verdict.",
             ),
             "small": Preset(
-                note="100 thousand steps of practice for each task and 300 thousand to adapt, with "
-                "both kinds of proposals, 100 episodes, three seeds.",
+                note="100 thousand steps of practice for the target, 200 thousand for the discs and "
+                "300 thousand to adapt, both kinds of proposals, 100 episodes, three seeds.",
             ),
         },
         figures="assay.systems.policy_composition.figures_arm:arm_figures",
