@@ -64,7 +64,7 @@ def arm() -> Study:
                 "by then, and one seed gives no claim a verdict.",
             ),
             "small": Preset(
-                note="100 thousand steps of practice for the target, 200 thousand for the discs and "
+                note="100 thousand steps of practice for the target, 200 thousand for the discs, "
                 "300 thousand to adapt, both kinds of proposals, 100 episodes, three seeds.",
             ),
         },

@@ -8,7 +8,11 @@ corner of a picture.
 
 Every network brings the values of its modality to mean 0 and standard deviation 1 per channel
 first, by figures that `standardise` takes from the training samples and that lie with the weights.
-Its last layer begins at 0, so every expert begins as ignorant as the prior and every weight equal.
+Convolutions begin with weights that keep the size of what they pass on (He et al. 2015), and where
+all patches tell one vector groups of channels are normalised after each: with torch's smaller
+weights the units of a credibility network could all fall silent, and its weights were then the same
+whatever it saw. The last layer begins at 0, so every expert begins as ignorant as the prior and
+every weight equal.
 """
 
 import math
@@ -29,6 +33,8 @@ __all__ = ["PATCH", "STACKED", "image_fusion", "stacked", "standardise"]
 
 PATCH = 8
 """Pixels across a patch: three strides of 2."""
+GROUPS = 4
+"""In which channels are normalised; 2 or 1 where 4 do not go into them."""
 STACKED = "stacked"
 """The one modality of early fusion."""
 
@@ -168,7 +174,11 @@ class _ImageNet(nn.Module):
         widths = [channels, width, 2 * width, 4 * width]
         steps: list[nn.Module] = []
         for before, after in pairwise(widths):
-            steps += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.SiLU()]
+            convolution = nn.Conv2d(before, after, 3, stride=2, padding=1)
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+            nn.init.zeros_(convolution.bias)  # pyright: ignore[reportArgumentType]
+            whole = [] if spatial else [nn.GroupNorm(math.gcd(GROUPS, after), after)]
+            steps += [convolution, *whole, nn.SiLU()]
         last = (
             nn.Conv2d(widths[-1], outputs, 1)
             if spatial
