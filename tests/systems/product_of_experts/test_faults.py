@@ -143,8 +143,8 @@ def test_the_usual_condition_is_what_sensors_and_readings_are_by_themselves():
             assert name not in flow.steps[step].params
 
 
-def simulated(error, found):
-    """Records of five seeds as a run has them, with the errors and detections that are given."""
+def simulated(error, found, share):
+    """Records of five seeds as a run has them, with the values that are given."""
     import pandas as pd
 
     random, rows = np.random.default_rng(0), []
@@ -158,6 +158,7 @@ def simulated(error, found):
                         for measure, value in (
                             ("squared_error", error(*at) * np.exp(jitter)),
                             ("found_by_share", found(*at) + 0.1 * jitter),
+                            ("share", share(*at) + 0.1 * jitter),
                         ):
                             rows.append({
                                 "measure": measure, "value": value, "unit": "1", "seed": seed,
@@ -167,9 +168,9 @@ def simulated(error, found):
     return pd.DataFrame(rows)
 
 
-def holding(error=lambda *_: 1.0, found=lambda *_: 0.5):
+def holding(error=lambda *_: 1.0, found=lambda *_: 0.5, share=lambda *_: 0.3):
     study = conditions()
-    verdicts, _ = judge(study.claims, study.checks, simulated(error, found))
+    verdicts, _ = judge(study.claims, study.checks, simulated(error, found, share))
     return {v.id for v in verdicts if v.verdict == "holds"}
 
 
@@ -185,9 +186,9 @@ def test_each_comparison_looks_at_its_condition_loss_and_fault(
     assert holding(lambda *at: 1.3 if at == better else 1.0) == set()
 
 
-def test_a_fault_that_is_found_is_claimed_to_be():
-    def at(condition, fault):
-        return lambda c, w, o, f: 0.99 if (c, w, f) == (condition, "learned", fault) else 0.5
+def test_trust_is_judged_where_a_sensor_failed_and_detection_where_one_was_swapped():
+    def at(condition, fault, value, otherwise):
+        return lambda c, w, o, f: value if (c, w, f) == (condition, "learned", fault) else otherwise
 
-    assert holding(found=at("often_failing", FAILED)) == {"D1"}
-    assert holding(found=at("swapped", SWAPPED)) == {"D2"}
+    assert holding(share=at("often_failing", FAILED, 0.01, 0.3)) == {"D1"}
+    assert holding(found=at("swapped", SWAPPED, 0.99, 0.5)) == {"D2"}
