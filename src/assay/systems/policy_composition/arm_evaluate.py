@@ -56,7 +56,7 @@ def evaluate_arm(
     adapted: ArmCritic,
     *,
     method: ArmMethod = "adapted",
-    epsilon: Annotated[float, Field(ge=0)] = 1.0,
+    epsilon: Annotated[float, Field(ge=0)] = 2.0,
     episodes: PositiveInt = 100,
     steps: PositiveInt = 100,
     proposals: PositiveInt = 32,

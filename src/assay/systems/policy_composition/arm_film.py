@@ -48,7 +48,7 @@ def film_arm(
     adapted: ArmCritic,
     *,
     methods: Annotated[list[ArmMethod], Field(min_length=1)],
-    epsilon: Annotated[float, Field(ge=0)] = 1.0,
+    epsilon: Annotated[float, Field(ge=0)] = 2.0,
     steps: PositiveInt = 80,
     proposals: PositiveInt = 32,
     pixels: Annotated[int, Field(ge=80, le=800)] = 280,

@@ -242,7 +242,8 @@ def _fit(
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
-    if not np.isfinite(losses).all():
+    sound = all(bool(weights.isfinite().all()) for weights in network.parameters())
+    if not (sound and np.isfinite(losses).all()):
         raise StepError("values became infinite", next="Lower the learning rate.")
     return float(np.mean(losses))
 

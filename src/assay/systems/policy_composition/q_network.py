@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["QNetwork", "Quality", "tensor"]
+__all__ = ["QNetwork", "Quality", "tanh", "tensor"]
 
 ROWS = 1 << 13
 """Most rows of a network at once, so that they stay in the cache."""
@@ -40,9 +40,10 @@ class QNetwork(nn.Module):
         """
         seen = self.of_state(states / self.scale)
         seen = seen[:, None] if actions.ndim == 3 else seen
-        flow = torch.tanh(seen + self.of_action(actions))
+        done = self.of_action(actions)
+        flow = tanh(done.add_(seen) if len(done) == len(seen) else done + seen)
         for layer in self.hidden:
-            flow = torch.tanh(layer(flow))
+            flow = tanh(layer(flow))
         return self.out(flow)[..., 0]
 
 
@@ -62,6 +63,17 @@ class Quality:
                 some = actions[:1] if shared else actions[at : at + rows]
                 parts.append(self.network(tensor(states[at : at + rows]), tensor(some)).numpy())
         return np.concatenate(parts) if parts else np.empty((0, count), np.float32)
+
+
+def tanh(values: Tensor) -> Tensor:
+    """The hyperbolic tangent, to 2e-7 and in the place of the values where gradients are off.
+
+    There it is 2 / (1 + exp(-2 x)) - 1, as torch takes a third of the time for the logistic
+    function on a CPU.
+    """
+    if torch.is_grad_enabled():
+        return torch.tanh(values)
+    return values.mul_(2.0).sigmoid_().mul_(2.0).sub_(1.0)
 
 
 def tensor(array: np.ndarray) -> Tensor:

@@ -35,11 +35,13 @@ def arm() -> Study:
     flow = Workflow("arm")
     place = flow.step("world", arm_world)
     avoid = flow.step(
-        "avoid", learn_arm, arm=place, task="avoid", environment_steps=200_000, discount=0.5,
-        episode=12, explore=0.6,
-    )  # fmt: skip
+        "avoid", learn_arm, arm=place, task="avoid", discount=0.9, episode=12, explore=0.6
+    )
     reach = flow.step("reach", learn_arm, arm=place, task="reach")
-    adapted = flow.step("adapted", adapt_arm, above=[avoid.critic], task="reach")
+    adapted = flow.step(
+        "adapted", adapt_arm, above=[avoid.critic], task="reach", environment_steps=300_000,
+        episode=100,
+    )  # fmt: skip
     critics = {"avoid": avoid.critic, "reach": reach.critic, "adapted": adapted.critic}
     flow.step("measured", evaluate_arm, **critics)
     flow.step("film", film_arm, **critics, methods=FILMED)
@@ -64,8 +66,8 @@ def arm() -> Study:
                 "by then, and one seed gives no claim a verdict.",
             ),
             "small": Preset(
-                note="100 thousand steps of practice for the target, 200 thousand for the discs, "
-                "300 thousand to adapt, both kinds of proposals, 100 episodes, three seeds.",
+                note="100 thousand steps of practice for each task and 300 thousand to adapt, with "
+                "both kinds of proposals, 100 episodes, three seeds.",
             ),
         },
         figures="assay.systems.policy_composition.figures_arm:arm_figures",
