@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, settings
 
 quiet = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile("dev", max_examples=25, deadline=None, suppress_health_check=quiet)
-settings.register_profile("ci", max_examples=100, deadline=None, suppress_health_check=quiet)
+settings.register_profile(
+    "ci", max_examples=100, deadline=None, suppress_health_check=quiet, derandomize=True
+)  # the same examples each time; the other profiles look for new ones
 settings.register_profile("soak", max_examples=5000, deadline=None, suppress_health_check=quiet)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 

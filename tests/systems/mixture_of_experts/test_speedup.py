@@ -85,7 +85,7 @@ def test_a_family_beside_itself_has_a_factor_of_one_wherever_it_has_been(family)
     assert len(found.levels) == len(family) - found.passed_over[0]
 
 
-@given(points, points, st.floats(0.1, 10.0))
+@given(points, points, st.sampled_from([0.125, 0.5, 4.0]))  # exact: no two costs become one
 def test_the_unit_of_cost_does_not_matter_and_the_order_of_models_neither(dense, sparse, unit):
     found = speed_up(dense, sparse, lower_is_better=True)
     other = speed_up(

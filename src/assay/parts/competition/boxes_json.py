@@ -67,8 +67,8 @@ def boxes_to_json(boxes: Boxes, classes: Sequence[str], *, frame_base: int = 0) 
     """
     names = [name.replace(" ", "_") for name in classes]
     lines = []
-    low = boxes.xywh[:, :2]
-    high = np.maximum(np.round((low + boxes.xywh[:, 2:]) / STEP) * STEP, low + STEP)
+    low = boxes.xywh[:, :2] + 0.0  # no -0.0, which is equal to 0.0 and written otherwise
+    high = np.maximum(np.round((low + boxes.xywh[:, 2:]) / STEP) * STEP, low + STEP) + 0.0
     if len(boxes) and not (np.abs(low).max() <= FARTHEST and np.abs(high).max() <= FARTHEST):
         raise DataError("a box lies too far out", accepted=f"within {FARTHEST:g} pixels")
     for row, ((x0, y0), (x1, y1)) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
@@ -76,7 +76,7 @@ def boxes_to_json(boxes: Boxes, classes: Sequence[str], *, frame_base: int = 0) 
         box = {
             "corners": [[x0, y0, 0.5], [x1, y0, 0.5], [x1, y1, 0.5], [x0, y1, 0.5]],
             "name": f"slice_nr_{frame}_{names[boxes.label[row]]}",
-            "probability": float(boxes.score[row]),
+            "probability": float(boxes.score[row]) + 0.0,
         }
         lines.append(json.dumps(box, allow_nan=False))
     head = f'{{"type": {json.dumps(TYPE)}, "version": {json.dumps(VERSION)}, "boxes": ['
