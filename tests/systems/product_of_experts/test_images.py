@@ -88,7 +88,7 @@ def test_encoder_and_credibility_of_a_modality_share_nothing():
 
 @pytest.mark.parametrize("spatial", [True, False])
 def test_layers_pass_on_differences_between_pictures_at_their_size(spatial):
-    """With torch's own first weights a twentieth of them came through."""
+    """With torch's own first weights a fiftieth of them comes through without norms."""
     torch.manual_seed(0)
     model = image_fusion({"color": 3}, size=(32, 32), latent=2, width=8, spatial=spatial)
 

@@ -62,6 +62,13 @@ def one_of(mixture: Mixture) -> Mixture:
     What is a weighted sum over the components is, in expectation, the same of the one drawn; the
     weights have no gradient then.
 
+    Args:
+        mixture: Components ``[component ... latent]`` and the logarithms of their weights.
+
+    Returns:
+        A mixture of a single component, of weight 1 ``[1 ... latent]``; the same one where there
+        is but one, and no random number is taken then.
+
     Example:
         >>> two = Gaussian(torch.tensor([[[1.0]], [[2.0]]]), torch.zeros(2, 1, 1))
         >>> one_of(Mixture(two, torch.tensor([[-torch.inf], [0.0]]))).components.mean.tolist()
@@ -69,7 +76,7 @@ def one_of(mixture: Mixture) -> Mixture:
     """
     (means, logvars), log_weights = mixture
     if len(means) == 1:
-        return mixture  # nothing to draw, so no random number is taken
+        return mixture
     arrivals = torch.empty_like(log_weights).exponential_()  # the first by rate: Gumbel's maximum
     chosen = (log_weights - arrivals.log()).argmax(0, keepdim=True)
     index = chosen[..., None].expand(1, *means.shape[1:])

@@ -9,6 +9,7 @@ from assay.core.figures import Chart, Figure
 from assay.core.run import Run
 
 BAND = "Mean over the seeds with its 95 % interval, where there are several."
+APART = ["seed", "noised", "noise"]
 NOISE = "standard deviation of the noise added"
 
 
@@ -23,7 +24,7 @@ def ablation_figures(run: Run) -> Iterator[Callable[[], Figure]]:
 def overall(run: Run) -> Chart:
     """The error of every variant, over all levels of noise."""
     return dots(
-        _with_the_exact_one(run.records),
+        with_the_exact_one(run.records, "variant", APART),
         "squared_error",
         by=["variant"],
         name="overall",
@@ -38,7 +39,7 @@ def overall(run: Run) -> Chart:
 
 def error(run: Run, noised: str) -> Chart:
     """The error against the noise of one sensor, or of all."""
-    rows = _with_the_exact_one(run.records)
+    rows = with_the_exact_one(run.records, "variant", APART)
     what = "the first sensor" if noised == "one" else "every sensor"
     return curve(
         rows[rows["noised"] == noised],
@@ -70,11 +71,16 @@ def trust(run: Run) -> Chart:
     )
 
 
-def _with_the_exact_one(records: Any) -> Any:
-    """The errors, and those of the exact posterior as if they were a variant's."""
+def with_the_exact_one(records: Any, named: str, apart: list[str]) -> Any:
+    """The errors, and those of the exact posterior as if they were of one more choice.
+
+    Args:
+        records: Long DataFrame of a run.
+        named: The key whose choices are compared.
+        apart: Keys that tell one exact posterior from another.
+    """
     import pandas as pd
 
-    best = records[records["measure"] == "optimal_squared_error"]
-    best = best.drop_duplicates(["seed", "noised", "noise"])
-    best = best.assign(variant="exact posterior", measure="squared_error")
+    best = records[records["measure"] == "optimal_squared_error"].drop_duplicates(apart)
+    best = best.assign(measure="squared_error", **{named: "exact posterior"})
     return pd.concat([records, best], ignore_index=True)

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 from assay.core.charts import dots
 from assay.core.figures import Chart, Figure
 from assay.core.run import Run
-
-BAND = "Mean over the seeds with its 95 % interval, where there are several."
+from assay.systems.product_of_experts.figures_ablation import BAND, with_the_exact_one
 
 
 def conditions_figures(run: Run) -> Iterator[Callable[[], Figure]]:
@@ -43,7 +41,9 @@ def gain(run: Run, objective: str) -> Chart:
 
 def errors(run: Run, condition: str) -> Chart:
     """The error of both fusions at every fault, beside the exact posterior."""
-    rows = _with_the_exact_one(run.records)
+    rows = run.records
+    rows = rows.assign(fusion=rows["weighting"] + " (" + rows["objective"] + ")")
+    rows = with_the_exact_one(rows, "fusion", ["seed", "condition", "fault"])
     name = condition.replace("_", " ")
     return dots(
         rows[rows["condition"] == condition],
@@ -70,14 +70,3 @@ def found(run: Run) -> Chart:
         f"sound one, learned credibility; 0.5 if nothing is found. {BAND}",
         x_title="area under the ROC curve",
     )
-
-
-def _with_the_exact_one(records: Any) -> Any:
-    """The errors by fusion and loss, and those of the exact posterior as if it were another."""
-    import pandas as pd
-
-    best = records[records["measure"] == "optimal_squared_error"]
-    best = best.drop_duplicates(["seed", "condition", "fault"])
-    best = best.assign(fusion="exact posterior", measure="squared_error")
-    named = records.assign(fusion=records["weighting"] + " (" + records["objective"] + ")")
-    return pd.concat([named, best], ignore_index=True)

@@ -118,8 +118,8 @@ def train_on_manifest(
         beta: Weight of the divergence from the prior.
         beta_warm_up: Share of the steps in which that rises from 0.
         unimodal: Whether each modality alone is trained too.
-        one_component: Whether one component of a mixture is decoded for each sample, drawn by
-            weight, in place of all.
+        one_component: Whether one component of *moe* or *mopoe* is decoded for each sample, drawn
+            by weight, in place of all.
         steps: Optimiser steps.
         batch: Samples of a step.
         rate: Highest learning rate.

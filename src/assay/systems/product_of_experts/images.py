@@ -9,10 +9,9 @@ corner of a picture.
 Every network brings the values of its modality to mean 0 and standard deviation 1 per channel
 first, by figures that `standardise` takes from the training samples and that lie with the weights.
 Convolutions begin with weights that keep the size of what they pass on (He et al. 2015), and where
-all patches tell one vector groups of channels are normalised after each: with torch's smaller
-weights the units of a credibility network could all fall silent, and its weights were then the same
-whatever it saw. The last layer begins at 0, so every expert begins as ignorant as the prior and
-every weight equal.
+all patches tell one vector groups of channels are normalised after each (Wu and He 2018): with
+torch's own weights a fiftieth of the differences between pictures is left after three layers. The
+last layer begins at 0, so every expert begins as ignorant as the prior and every weight equal.
 """
 
 import math

@@ -79,8 +79,8 @@ def train_fusion(
         beta_warm_up: Share of the steps in which that rises from 0.
         unimodal: Whether each sensor alone is trained too.
         random_subsets: Random subsets of sensors trained too.
-        one_component: Whether one component of a mixture is decoded for each sample, drawn by
-            weight, in place of all.
+        one_component: Whether one component of *moe* or *mopoe* is decoded for each sample, drawn
+            by weight, in place of all, with ``elbo``.
         width: Width of every net.
         steps: Optimiser steps.
         batch: Samples of a step.
