@@ -1,6 +1,7 @@
 """The learned sampler: Stein's step by hand, the densities it comes to, proposals round it."""
 
 import math
+from typing import cast
 
 import numpy as np
 import pytest
@@ -179,6 +180,28 @@ def test_proposals_round_draws_are_weighed_by_their_density():
     assert np.abs(found).max() <= 1
     assert np.exp(-log_weights[0]) == pytest.approx(0.25 + 0.75 * kernels.mean(axis=0))
     assert (np.abs(found[0, 10:] - 0.9).min() < 0.3).all()
+
+
+class _Highest:
+    """Draws the largest number below 1 each time, and the first centre."""
+
+    def random(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.full(shape, np.nextafter(1.0, 0.0))
+
+    def uniform(self, low: float, high: float, shape: tuple[int, ...]) -> np.ndarray:
+        return np.full(shape, low)
+
+    def integers(self, draws: int, size: tuple[int, ...]) -> np.ndarray:
+        return np.zeros(size, int)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_the_highest_draw_from_any_kernel_is_a_number_in_the_box(kind: type):
+    centres = np.linspace(-1, 1, 2001, dtype=kind)[:, None, None]
+    found, log_weights = round_draws(centres, 2, cast("np.random.Generator", _Highest()))
+
+    assert np.abs(found).max() <= 1
+    assert np.isfinite(log_weights).all()
 
 
 def test_weighed_proposals_estimate_the_soft_value_without_bias():

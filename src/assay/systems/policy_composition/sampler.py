@@ -263,6 +263,7 @@ def round_draws(
         )
     from scipy.special import ndtr, ndtri
 
+    centres = centres.astype(float)  # in single precision high - low is too large now and then
     batch, draws, axes = centres.shape
     uniform = max(round(share * count), 1)
     found = rng.uniform(-1.0, 1.0, (batch, count, axes))
@@ -270,7 +271,7 @@ def round_draws(
         centres, rng.integers(draws, size=(batch, count - uniform))[..., None], axis=1
     )
     low, high = ndtr((-1.0 - chosen) / spread), ndtr((1.0 - chosen) / spread)
-    at = low + (high - low) * rng.random(chosen.shape)
+    at = np.clip(low + (high - low) * rng.random(chosen.shape), low, high)
     found[:, uniform:] = np.clip(chosen + spread * ndtri(at), -1.0, 1.0)
     apart = (found[:, :, None] - centres[:, None]) / spread  # [batch, count, draws, axes]
     mass = spread * (ndtr((1.0 - centres) / spread) - ndtr((-1.0 - centres) / spread))
