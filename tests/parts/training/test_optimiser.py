@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from assay.parts.training import optimiser
 from assay.parts.training.optimiser import FlatAdamW, in_order
 from assay.parts.training.recipe import Recipe
 
@@ -72,6 +73,44 @@ def test_it_takes_the_steps_that_torch_takes():
     assert ours.weights.numel() == 7 * 4 + 4 + 4 + 7
 
 
+@pytest.mark.parametrize("limit", [1, 8, 11, 10**9])
+def test_weights_are_updated_alike_however_they_are_cut(monkeypatch, limit):
+    shapes = [(5, 2), (3, 2, 2), (1, 9), (4,), (), (0, 3), (6,)]
+    torch.manual_seed(3)
+    given = [torch.randn(shape) for shape in shapes]
+    given[0] = torch.randn(2, 5).T  # its rows are not contiguous
+    monkeypatch.setattr(optimiser, "CHUNK", limit)
+    cut = [nn.Parameter(values.clone()) for values in given]
+    plain = [nn.Parameter(values.clone()) for values in given]
+    ours = FlatAdamW(cut, Recipe(steps=9, rate=1e-2, weight_decay=0.3))
+    decayed, others = ([p for p in plain if (p.ndim > 1) is wanted] for wanted in (True, False))
+    torchs = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.3}, {"params": others, "weight_decay": 0.0}],
+        lr=1e-2,
+    )
+    for _ in range(3):
+        for one, other in zip(cut, plain, strict=True):
+            one.grad = torch.randn(one.shape)
+            other.grad = one.grad.clone()
+        ours.collect()
+        ours.update(1e-2, 1.0)
+        torchs.step()
+
+    assert sum(len(ours.weights[chunk.where]) for chunk in ours._chunks) == len(ours.weights)
+    for one, other in zip(cut, plain, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_a_gradient_that_nothing_was_collected_for_is_zero():
+    parameter = nn.Parameter(torch.ones(4, 4))
+    ours = FlatAdamW([parameter], PLAIN)
+    parameter.grad = torch.ones_like(parameter)
+    ours.collect()
+    ours.update(1e-2, 1.0)
+
+    assert (ours.gradient == 0).all()
+
+
 def test_gradients_are_added_up_in_fp32():
     parameter = nn.Parameter(torch.ones(4, 4, dtype=torch.bfloat16))
     ours = FlatAdamW([parameter], PLAIN)
@@ -131,5 +170,8 @@ def test_what_all_processes_have_lies_together_and_what_decays_comes_first():
     order = [names[parameter] for parameter in in_order(given.values(), own)]
     assert order == ["own c", "a", "e", "b", "own d"]
     assert found.weights[found.shared].tolist() == [0.0] * 6 + [4.0] * 6 + [1.0] * 3
-    assert [len(group) for group in found._groups] == [16, 8]
+    assert [(chunk.where, chunk.decays) for chunk in found._chunks] == [
+        (slice(0, 16), True),
+        (slice(16, 24), False),
+    ]
     assert FlatAdamW(list(given.values()), PLAIN).shared == slice(0, 24)

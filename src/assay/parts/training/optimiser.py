@@ -3,17 +3,33 @@
 Notable in this file: the weights live in one flat fp32 tensor that takes the updates, and the model
 gets them back in its own precision. A step of 1e-4 of a weight is lost when bf16 is added to bf16;
 here it is kept. Gradients are added up in fp32 as well, over any number of micro-batches.
+
+On a CPU an update costs what it moves through memory, so it goes chunk by chunk: while the weights
+of one and what belongs to them are in the cache they are scaled, updated and handed back.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from assay.parts.training.recipe import Recipe
 
-STATE = ("exp_avg", "exp_avg_sq", "step")
 NONE: frozenset[nn.Parameter] = frozenset()
+CHUNK = 2**18
+"""Weights of a chunk: 4 MiB with gradient and means, what a core keeps near."""
+
+
+class _Chunk(NamedTuple):
+    """Weights that are updated together."""
+
+    where: slice
+    """In the flat tensor."""
+    decays: bool
+    pieces: list[tuple[int, slice]]
+    """Which parameters they are of, and which rows of each."""
 
 
 class FlatAdamW:
@@ -29,35 +45,34 @@ class FlatAdamW:
         parameters: The trained ones, in the order of [`in_order`][].
         shared: Where in ``weights`` those are that all processes have.
         weights: Their values ``[weights]``, fp32.
-        gradient: Sum of the gradients collected since the last update ``[weights]``, fp32.
     """
 
     def __init__(
         self, parameters: Sequence[nn.Parameter], recipe: Recipe, own: Set[nn.Parameter] = NONE
     ) -> None:
-        self.parameters = in_order(parameters, own)
+        self.recipe, self.parameters = recipe, in_order(parameters, own)
         parts = [local(p.detach()) for p in self.parameters]
         self.weights = torch.cat([part.flatten().float() for part in parts])
-        self.gradient = torch.zeros_like(self.weights)
+        self._gradient, self._means, self._squares = (
+            torch.zeros_like(self.weights) for _ in range(3)
+        )
+        self._updates = torch.zeros((), device=self.weights.device)
+        self._collected = False
         self._weights = _as_parts(self.weights, parts)
-        self._gradients = _as_parts(self.gradient, parts)
+        self._gradients = _as_parts(self._gradient, parts)
+        limit = CHUNK if self.weights.device.type == "cpu" else len(self.weights)
+        self._chunks = list(_chunks(self._weights, [p.ndim > 1 for p in self.parameters], limit))
         sized = [(part.numel(), p) for part, p in zip(parts, self.parameters, strict=True)]
-        decayed = sum(size for size, p in sized if p.ndim > 1)
         before = sum(size for size, p in sized if p in own and p.ndim > 1)
         self.shared = slice(before, before + sum(size for size, p in sized if p not in own))
-        self._groups = [nn.Parameter(w) for w in self.weights.tensor_split([decayed])]
-        for group, gradient in zip(
-            self._groups, self.gradient.tensor_split([decayed]), strict=True
-        ):
-            group.grad = gradient
-        decays = (recipe.weight_decay, 0.0)
-        self._adamw = torch.optim.AdamW(
-            [{"params": [g], "weight_decay": d} for g, d in zip(self._groups, decays, strict=True)],
-            lr=recipe.rate,
-            betas=recipe.betas,
-            eps=recipe.epsilon,
-            fused=True,
-        )
+
+    @property
+    def gradient(self) -> Tensor:
+        """Sum of the gradients collected since the last update ``[weights]``, fp32."""
+        if not self._collected:
+            self._gradient.zero_()
+            self._collected = True
+        return self._gradient
 
     @torch.no_grad()
     def collect(self) -> None:
@@ -67,23 +82,44 @@ class FlatAdamW:
         """
         for part, parameter in zip(self._gradients, self.parameters, strict=True):
             if parameter.grad is not None:
-                part.add_(local(parameter.grad))
+                found = local(parameter.grad)
+                part.add_(found) if self._collected else part.copy_(found)
                 parameter.grad = None
+            elif not self._collected:
+                part.zero_()
+        self._collected = True
 
     @torch.no_grad()
     def update(self, rate: float, scale: float) -> None:
-        """One step of AdamW on ``scale`` times the gradient, which starts again from zero.
+        """One step of AdamW on ``scale`` times the gradient that was collected.
 
         Args:
             rate: Learning rate.
             scale: Factor of the gradient, clipping included.
         """
-        self.gradient.mul_(scale)
-        for group in self._adamw.param_groups:
-            group["lr"] = rate
-        self._adamw.step()
-        self.gradient.zero_()
-        self.write_back(self.parameters)
+        gradient, recipe, (beta1, beta2) = self.gradient, self.recipe, self.recipe.betas
+        for where, decays, pieces in self._chunks:
+            adamw(
+                [self.weights[where]],
+                [gradient[where].mul_(scale)],
+                [self._means[where]],
+                [self._squares[where]],
+                [],
+                [self._updates.clone()],
+                fused=True,
+                amsgrad=False,
+                beta1=beta1,
+                beta2=beta2,
+                lr=rate,
+                weight_decay=recipe.weight_decay if decays else 0.0,
+                eps=recipe.epsilon,
+                maximize=False,
+            )
+            for k, rows in pieces:
+                whole = local(self.parameters[k].detach())
+                torch.atleast_1d(whole)[rows].copy_(torch.atleast_1d(self._weights[k])[rows])
+        self._updates += 1
+        self._collected = False
 
     @torch.no_grad()
     def write_back(self, parameters: Sequence[nn.Parameter]) -> None:
@@ -92,19 +128,19 @@ class FlatAdamW:
             local(parameter.detach()).copy_(weights)
 
     def state(self) -> dict[str, Tensor]:
-        """Weights and AdamW's running means by name; nothing is copied."""
-        found = {"weights": self.weights}
-        for k, group in enumerate(self._groups):
-            found |= {f"{name}.{k}": self._adamw.state[group][name] for name in STATE}
-        return found
+        """Weights, AdamW's running means and the updates so far, by name; nothing is copied."""
+        return {
+            "weights": self.weights,
+            "exp_avg": self._means,
+            "exp_avg_sq": self._squares,
+            "updates": self._updates,
+        }
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Go back to a [`state`][]."""
-        self.weights.copy_(state["weights"])
-        for k, group in enumerate(self._groups):
-            kept = {name: state[f"{name}.{k}"].to(group.device) for name in STATE}
-            self._adamw.state[group] = kept
+        for name, value in self.state().items():
+            value.copy_(state[name])
         self.write_back(self.parameters)
 
 
@@ -130,3 +166,25 @@ def _as_parts(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     """Views of a flat tensor in the shapes of others."""
     sizes = [part.numel() for part in like]
     return [v.view(part.shape) for v, part in zip(flat.split(sizes), like, strict=True)]
+
+
+def _chunks(parts: Sequence[Tensor], decays: Sequence[bool], limit: int) -> Iterator[_Chunk]:
+    """Cut parameters that lie one after another, by rows, into chunks of about ``limit`` weights.
+
+    What decays and what does not are never in one, nor is a row ever cut.
+    """
+    begin, end = 0, 0
+    pieces = list[tuple[int, slice]]()
+    for k, part in enumerate(parts):
+        rows = len(torch.atleast_1d(part))
+        row = part.numel() // max(rows, 1)
+        at_once = max(limit // max(row, 1), 1)
+        for first in range(0, rows, at_once):
+            size = row * min(at_once, rows - first)
+            if pieces and (decays[k] != decays[pieces[-1][0]] or end + size - begin > limit):
+                yield _Chunk(slice(begin, end), decays[pieces[-1][0]], pieces)
+                begin, pieces = end, []
+            pieces.append((k, slice(first, first + at_once)))
+            end += size
+    if pieces:
+        yield _Chunk(slice(begin, end), decays[pieces[-1][0]], pieces)
