@@ -16,7 +16,7 @@ STUDIES = [
 
 @pytest.mark.parametrize(("system", "name"), STUDIES, ids=lambda v: getattr(v, "name", v))
 def test_a_study_runs_and_all_its_figures_are_drawn(system, name, tmp_path):
-    run = system.study(name).run("tiny", store=tmp_path, workers=2, progress=False)
+    run = system.study(name).run("tiny", store=tmp_path, workers=0, progress=False)
     report = json.loads((run.folder / "report" / "report.json").read_text())
 
     assert run.ok, run.summary["errors"]
