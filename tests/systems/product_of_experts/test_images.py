@@ -75,6 +75,17 @@ def test_a_new_model_believes_the_prior_and_trusts_all_alike():
     assert torch.allclose(fused.share, torch.full((2, 2, 2), 0.5))
 
 
+def test_in_a_map_means_begin_as_something_and_all_else_as_the_prior():
+    torch.manual_seed(0)
+    model = image_fusion({"color": 3}, size=(16, 24), latent=3, width=4, spatial=True)
+    pictures = torch.randn(200, 3, 16, 24)
+    mean, logvar = model.encoders["color"](pictures).chunk(2, dim=-1)
+
+    assert 0.2 < mean.std(0).mean() < 2
+    assert not logvar.any()
+    assert not model.credibility["color"](pictures).any()
+
+
 def test_encoder_and_credibility_of_a_modality_share_nothing():
     model = image_fusion(CHANNELS, size=(16, 24), latent=2)
     encoders, judges = (

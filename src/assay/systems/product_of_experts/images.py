@@ -8,10 +8,12 @@ corner of a picture.
 
 Every network brings the values of its modality to mean 0 and standard deviation 1 per channel
 first, by figures that `standardise` takes from the training samples and that lie with the weights.
-Convolutions begin with weights that keep the size of what they pass on (He et al. 2015), and where
-all patches tell one vector groups of channels are normalised after each (Wu and He 2018): with
-torch's own weights a fiftieth of the differences between pictures is left after three layers. The
-last layer begins at 0, so every expert begins as ignorant as the prior and every weight equal.
+Convolutions begin with weights that keep the size of what they pass on (He et al. 2015): with
+torch's own a fiftieth of the differences between pictures is left after three layers. Where all
+patches tell one vector, groups of channels are normalised after each convolution (Wu and He 2018).
+In a map that would let a patch see the whole picture; there means begin as something, for a decoder
+that is shown noise alone learns to do without. All else in a last layer begins at 0, so that every
+expert begins as unsure as the prior and every weight equal.
 """
 
 import math
@@ -86,7 +88,10 @@ def image_fusion(
     if classes:
         decoders["classes"] = _ClassDecoder(latent, classes, **each)
     return FusionModel(
-        {name: _ImageNet(count, 2 * latent, **each) for name, count in channels.items()},
+        {
+            name: _ImageNet(count, 2 * latent, means=latent if spatial else 0, **each)
+            for name, count in channels.items()
+        },
         {name: _ImageNet(count, latent, **each) for name, count in trusted.items()},
         decoders,
         latent=numbers,
@@ -165,8 +170,9 @@ class _ImageNet(nn.Module):
     spread: Tensor
 
     def __init__(
-        self, channels: int, outputs: int, width: int, grid: tuple[int, int], spatial: bool
-    ) -> None:
+        self, channels: int, outputs: int, width: int, grid: tuple[int, int], spatial: bool,
+        means: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.register_buffer("middle", torch.zeros(channels, 1, 1))
         self.register_buffer("spread", torch.ones(channels, 1, 1))
@@ -174,8 +180,7 @@ class _ImageNet(nn.Module):
         steps: list[nn.Module] = []
         for before, after in pairwise(widths):
             convolution = nn.Conv2d(before, after, 3, stride=2, padding=1)
-            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-            nn.init.zeros_(convolution.bias)  # pyright: ignore[reportArgumentType]
+            _begin(convolution)
             whole = [] if spatial else [nn.GroupNorm(math.gcd(GROUPS, after), after)]
             steps += [convolution, *whole, nn.SiLU()]
         last = (
@@ -185,6 +190,8 @@ class _ImageNet(nn.Module):
         )
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)  # pyright: ignore[reportArgumentType]
+        if means:
+            nn.init.kaiming_normal_(last.weight[:means], nonlinearity="linear")
         self.steps = nn.Sequential(*steps)
         self.flat, self.last = nn.Identity() if spatial else nn.Flatten(), last
 
@@ -193,6 +200,12 @@ class _ImageNet(nn.Module):
     ) -> Float[Tensor, "batch number"]:
         found = self.steps((image - self.middle) / self.spread)
         return self.last(self.flat(found)).flatten(1)
+
+
+def _begin(convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """Give a convolution that is followed by an activation its first weights."""
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    nn.init.zeros_(convolution.bias)  # pyright: ignore[reportArgumentType]
 
 
 def _point_decoder(latent: int, points: int, width: int) -> nn.Module:
@@ -224,6 +237,9 @@ class _ClassDecoder(nn.Module):
         steps: list[nn.Module] = [*begin, nn.SiLU()]
         for before, after in ((4 * width, 2 * width), (2 * width, width)):
             steps += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), nn.SiLU()]
+        for step in steps:
+            if isinstance(step, nn.Conv2d | nn.ConvTranspose2d):
+                _begin(step)
         steps.append(nn.ConvTranspose2d(width, classes, 4, stride=2, padding=1))
         self.steps = nn.Sequential(*steps)
 
